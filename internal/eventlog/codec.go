@@ -1,0 +1,351 @@
+package eventlog
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/rules"
+	"pinfold/internal/statement"
+	logv1 "pinfold/proto/pinfold/log/v1"
+)
+
+// Encode returns the bytes of a record, a pinfold.log.v1.Fact. They are the same for the same record within one build,
+// which is why only decoded facts are ever compared.
+func Encode(r fact.Record) ([]byte, error) {
+	m, err := toProto(r.Fact)
+	if err != nil {
+		return nil, err
+	}
+	d := r.Derivation
+	if err := checkDerivation(r.Fact.Family(), d); err != nil {
+		return nil, err
+	}
+	m.SetCause(uint64(d.Cause))
+	m.SetIndex(d.Index)
+	m.SetCount(d.Count)
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+// Decode returns the record of the bytes, which stand in a message of the given family. It knows everything that it
+// accepts: an unknown field, fact or enum value, a fact of another family and a value of a wrong size are errors.
+func Decode(family fact.Family, payload []byte) (fact.Record, error) {
+	var m logv1.Fact
+	if err := proto.Unmarshal(payload, &m); err != nil {
+		return fact.Record{}, fmt.Errorf("not a fact: %w", err)
+	}
+	if err := checkKnown(m.ProtoReflect()); err != nil {
+		return fact.Record{}, err
+	}
+	var d decoder
+	r := fact.Record{
+		Fact:       d.fact(&m),
+		Derivation: fact.Derivation{Cause: fact.Seq(m.GetCause()), Index: m.GetIndex(), Count: m.GetCount()},
+	}
+	if d.err != nil {
+		return fact.Record{}, d.err
+	}
+	if got := r.Fact.Family(); got != family {
+		return fact.Record{}, fmt.Errorf("%T is of family %s, not %s", r.Fact, got, family)
+	}
+	return r, checkDerivation(family, r.Derivation)
+}
+
+func checkDerivation(family fact.Family, d fact.Derivation) error {
+	if !family.Derived() {
+		if d != (fact.Derivation{}) {
+			return fmt.Errorf("a reported fact with a derivation: cause %d, index %d, count %d", d.Cause, d.Index, d.Count)
+		}
+		return nil
+	}
+	if d.Cause == 0 || d.Index >= d.Count {
+		return fmt.Errorf("derivation: cause %d, index %d, count %d: want a cause, and the index below the count", d.Cause, d.Index, d.Count)
+	}
+	return nil
+}
+
+// checkKnown returns an error if the message or one within it holds a field that this build does not know.
+func checkKnown(m protoreflect.Message) error {
+	if len(m.GetUnknown()) > 0 {
+		return fmt.Errorf("unknown field in %s: written by a newer version", m.Descriptor().FullName())
+	}
+	var err error
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Message() == nil:
+		case fd.IsList():
+			for i := range v.List().Len() {
+				if err = checkKnown(v.List().Get(i).Message()); err != nil {
+					return false
+				}
+			}
+		default:
+			err = checkKnown(v.Message())
+		}
+		return err == nil
+	})
+	return err
+}
+
+func toProto(f fact.Fact) (*logv1.Fact, error) {
+	var b logv1.Fact_builder
+	switch f := f.(type) {
+	case fact.PinRegistered:
+		b.PinRegistered = logv1.PinRegistered_builder{PublicKey: f.Key[:]}.Build()
+	case fact.PinPaired:
+		b.PinPaired = logv1.PinPaired_builder{Wearer: f.Wearer[:], Statement: statement.AppendProof(nil, f.Proof),
+			Signature: f.Signature[:], Random: f.Random[:]}.Build()
+	case fact.PinRetired:
+		b.PinRetired = logv1.PinRetired_builder{Pin: f.Pin[:], Reason: logv1.Retirement(f.Reason)}.Build()
+	case fact.WearerErased:
+		b.WearerErased = logv1.WearerErased_builder{Wearer: f.Wearer[:]}.Build()
+	case fact.RulesAdopted:
+		if err := rules.Check(f.Rules); err != nil {
+			return nil, err
+		}
+		b.RulesAdopted = rulesToProto(f.Rules)
+	case fact.TimePassed:
+		b.TimePassed = logv1.TimePassed_builder{TimeMs: int64(f.Time)}.Build()
+	case fact.HalfReported:
+		b.HalfReported = logv1.HalfReported_builder{Statement: statement.AppendHalf(nil, f.Half),
+			Signature: f.Signature[:], Carrier: f.Carrier[:]}.Build()
+	case fact.Unfriended:
+		b.Unfriended = logv1.Unfriended_builder{Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
+			Friendship: uint64(f.Friendship)}.Build()
+	case fact.Blocked:
+		b.Blocked = logv1.Blocked_builder{Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
+			Other: f.Other[:]}.Build()
+	case fact.Unblocked:
+		b.Unblocked = logv1.Unblocked_builder{Wearer: f.Wearer[:], Other: f.Other[:]}.Build()
+	case fact.FriendshipRevoked:
+		b.FriendshipRevoked = logv1.FriendshipRevoked_builder{Friendship: uint64(f.Friendship),
+			Reason: logv1.Revocation(f.Reason)}.Build()
+	case fact.StepsReported:
+		b.StepsReported = logv1.StepsReported_builder{Statement: statement.AppendStepReport(nil, f.Report),
+			Signature: f.Signature[:], Carrier: f.Carrier[:]}.Build()
+	case fact.BackgroundChosen:
+		b.BackgroundChosen = logv1.BackgroundChosen_builder{Wearer: f.Wearer[:], Background: f.Background}.Build()
+	case fact.AwardRevoked:
+		b.AwardRevoked = logv1.AwardRevoked_builder{AwardCause: uint64(f.Cause), AwardIndex: f.Index,
+			Reason: logv1.Revocation(f.Reason)}.Build()
+	case fact.FriendshipFormed:
+		b.FriendshipFormed = logv1.FriendshipFormed_builder{Lo: f.Lo[:], Hi: f.Hi[:], Tap: f.Tap[:], Mate: uint64(f.Mate)}.Build()
+	case fact.FriendshipEnded:
+		b.FriendshipEnded = logv1.FriendshipEnded_builder{Lo: f.Lo[:], Hi: f.Hi[:], Friendship: uint64(f.Friendship),
+			Ending: logv1.Ending(f.Ending)}.Build()
+	case fact.HalfRefused:
+		b.HalfRefused = logv1.HalfRefused_builder{Half: uint64(f.Half), Refusal: logv1.Refusal(f.Refusal)}.Build()
+	case fact.BackgroundUnlocked:
+		b.BackgroundUnlocked = logv1.BackgroundUnlocked_builder{Wearer: f.Wearer[:], Background: f.Background,
+			Friends: f.Friends}.Build()
+	case fact.MedalAwarded:
+		b.MedalAwarded = logv1.MedalAwarded_builder{Wearer: f.Wearer[:], Medal: logv1.Medal(f.Medal), Friends: f.Friends}.Build()
+	case fact.StepGoalReached:
+		b.StepGoalReached = logv1.StepGoalReached_builder{Wearer: f.Wearer[:], Day: int32(f.Day), Steps: f.Steps}.Build()
+	default:
+		return nil, fmt.Errorf("%T is no fact", f)
+	}
+	return b.Build(), nil
+}
+
+func rulesToProto(r fact.Rules) *logv1.RulesAdopted {
+	m := logv1.RulesAdopted_builder{
+		Name:                 r.Name,
+		FriendsPerBackground: r.FriendsPerBackground,
+		StarterBackgrounds:   r.StarterBackgrounds,
+		BronzeFriends:        r.Medals.Bronze,
+		SilverFriends:        r.Medals.Silver,
+		GoldFriends:          r.Medals.Gold,
+		StepGoal:             r.StepGoal,
+		PendingForMs:         r.PendingFor.Milliseconds(),
+		OpensMs:              int64(r.Opens),
+		ClosesMs:             int64(r.Closes),
+		UploadGraceMs:        r.UploadGrace.Milliseconds(),
+	}
+	for _, s := range r.Sports {
+		m.Sports = append(m.Sports, logv1.Sport_builder{Id: s.ID, English: s.English, Japanese: s.Japanese, French: s.French}.Build())
+	}
+	for _, z := range r.Zone {
+		m.Zone = append(m.Zone, logv1.ZoneOffset_builder{FromSlot: uint32(z.From), Quarters: int32(z.Quarters)}.Build())
+	}
+	return m.Build()
+}
+
+// decoder keeps the first thing that was wrong, so that each fact is read in one expression.
+type decoder struct{ err error }
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf(format, args...)
+	}
+}
+
+func (d *decoder) fact(m *logv1.Fact) fact.Fact {
+	switch m.WhichFact() {
+	case logv1.Fact_PinRegistered_case:
+		return fact.PinRegistered{Key: fixed[fact.PublicKey](d, "public_key", m.GetPinRegistered().GetPublicKey())}
+	case logv1.Fact_PinPaired_case:
+		p := m.GetPinPaired()
+		return fact.PinPaired{Wearer: d.wearer("wearer", p.GetWearer()), Proof: parsed(d, statement.ParseProof, p.GetStatement()),
+			Signature: d.signature(p.GetSignature()), Random: fixed[[16]byte](d, "random", p.GetRandom())}
+	case logv1.Fact_PinRetired_case:
+		p := m.GetPinRetired()
+		return fact.PinRetired{Pin: d.pin("pin", p.GetPin()), Reason: enum[fact.Retirement](d, "reason", p.GetReason())}
+	case logv1.Fact_WearerErased_case:
+		return fact.WearerErased{Wearer: d.wearer("wearer", m.GetWearerErased().GetWearer())}
+	case logv1.Fact_RulesAdopted_case:
+		return fact.RulesAdopted{Rules: d.rules(m.GetRulesAdopted())}
+	case logv1.Fact_TimePassed_case:
+		return fact.TimePassed{Time: fact.UnixMilli(m.GetTimePassed().GetTimeMs())}
+	case logv1.Fact_HalfReported_case:
+		p := m.GetHalfReported()
+		return fact.HalfReported{Half: parsed(d, statement.ParseHalf, p.GetStatement()), Signature: d.signature(p.GetSignature()),
+			Carrier: d.pin("carrier", p.GetCarrier())}
+	case logv1.Fact_StepsReported_case:
+		p := m.GetStepsReported()
+		return fact.StepsReported{Report: parsed(d, statement.ParseStepReport, p.GetStatement()), Signature: d.signature(p.GetSignature()),
+			Carrier: d.pin("carrier", p.GetCarrier())}
+	case logv1.Fact_BackgroundChosen_case:
+		p := m.GetBackgroundChosen()
+		return fact.BackgroundChosen{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground()}
+	case logv1.Fact_AwardRevoked_case:
+		p := m.GetAwardRevoked()
+		return fact.AwardRevoked{Cause: fact.Seq(p.GetAwardCause()), Index: p.GetAwardIndex(),
+			Reason: enum[fact.Revocation](d, "reason", p.GetReason())}
+	case logv1.Fact_Unfriended_case, logv1.Fact_Blocked_case, logv1.Fact_Unblocked_case, logv1.Fact_FriendshipRevoked_case:
+		return d.command(m)
+	case logv1.Fact_Fact_not_set_case:
+		d.fail("unknown fact: written by a newer version, or not a fact")
+		return fact.TimePassed{}
+	}
+	return d.derived(m)
+}
+
+// command reads the facts that change what taps made.
+func (d *decoder) command(m *logv1.Fact) fact.Fact {
+	switch m.WhichFact() {
+	case logv1.Fact_Unfriended_case:
+		p := m.GetUnfriended()
+		return fact.Unfriended{Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
+			Counter: fact.Counter(p.GetCounter()), Friendship: fact.Seq(p.GetFriendship())}
+	case logv1.Fact_Blocked_case:
+		p := m.GetBlocked()
+		return fact.Blocked{Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
+			Counter: fact.Counter(p.GetCounter()), Other: d.wearer("other", p.GetOther())}
+	case logv1.Fact_Unblocked_case:
+		p := m.GetUnblocked()
+		return fact.Unblocked{Wearer: d.wearer("wearer", p.GetWearer()), Other: d.wearer("other", p.GetOther())}
+	default:
+		p := m.GetFriendshipRevoked()
+		return fact.FriendshipRevoked{Friendship: fact.Seq(p.GetFriendship()), Reason: enum[fact.Revocation](d, "reason", p.GetReason())}
+	}
+}
+
+// derived reads the facts that services derive.
+func (d *decoder) derived(m *logv1.Fact) fact.Fact {
+	switch m.WhichFact() {
+	case logv1.Fact_FriendshipFormed_case:
+		p := m.GetFriendshipFormed()
+		return fact.FriendshipFormed{Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
+			Tap: fixed[fact.TapID](d, "tap", p.GetTap()), Mate: fact.Seq(p.GetMate())}
+	case logv1.Fact_FriendshipEnded_case:
+		p := m.GetFriendshipEnded()
+		return fact.FriendshipEnded{Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
+			Friendship: fact.Seq(p.GetFriendship()), Ending: enum[fact.Ending](d, "ending", p.GetEnding())}
+	case logv1.Fact_HalfRefused_case:
+		p := m.GetHalfRefused()
+		return fact.HalfRefused{Half: fact.Seq(p.GetHalf()), Refusal: enum[fact.Refusal](d, "refusal", p.GetRefusal())}
+	case logv1.Fact_BackgroundUnlocked_case:
+		p := m.GetBackgroundUnlocked()
+		return fact.BackgroundUnlocked{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground(), Friends: p.GetFriends()}
+	case logv1.Fact_MedalAwarded_case:
+		p := m.GetMedalAwarded()
+		return fact.MedalAwarded{Wearer: d.wearer("wearer", p.GetWearer()), Medal: enum[fact.Medal](d, "medal", p.GetMedal()),
+			Friends: p.GetFriends()}
+	case logv1.Fact_StepGoalReached_case:
+		p := m.GetStepGoalReached()
+		return fact.StepGoalReached{Wearer: d.wearer("wearer", p.GetWearer()), Day: fact.Day(p.GetDay()), Steps: p.GetSteps()}
+	default:
+		d.fail("fact %v is not decoded", m.WhichFact())
+		return fact.TimePassed{}
+	}
+}
+
+func (d *decoder) rules(m *logv1.RulesAdopted) fact.Rules {
+	r := fact.Rules{
+		Name:                 m.GetName(),
+		FriendsPerBackground: m.GetFriendsPerBackground(),
+		StarterBackgrounds:   m.GetStarterBackgrounds(),
+		Medals:               fact.Thresholds{Bronze: m.GetBronzeFriends(), Silver: m.GetSilverFriends(), Gold: m.GetGoldFriends()},
+		StepGoal:             m.GetStepGoal(),
+		PendingFor:           d.milliseconds("pending_for_ms", m.GetPendingForMs()),
+		Opens:                fact.UnixMilli(m.GetOpensMs()),
+		Closes:               fact.UnixMilli(m.GetClosesMs()),
+		UploadGrace:          d.milliseconds("upload_grace_ms", m.GetUploadGraceMs()),
+	}
+	for _, s := range m.GetSports() {
+		r.Sports = append(r.Sports, fact.Sport{ID: s.GetId(), English: s.GetEnglish(), Japanese: s.GetJapanese(), French: s.GetFrench()})
+	}
+	for _, z := range m.GetZone() {
+		if q := z.GetQuarters(); q < math.MinInt8 || q > math.MaxInt8 {
+			d.fail("zone: %d quarter hours: want -128 to 127", q)
+		}
+		r.Zone = append(r.Zone, fact.ZoneOffset{From: fact.Slot(z.GetFromSlot()), Quarters: int8(z.GetQuarters())})
+	}
+	if err := rules.Check(r); err != nil {
+		d.fail("rules: %w", err)
+	}
+	return r
+}
+
+func (d *decoder) milliseconds(field string, ms int64) time.Duration {
+	if ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+		d.fail("%s: %d: out of range", field, ms)
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func (d *decoder) wearer(field string, b []byte) fact.WearerID {
+	return fixed[fact.WearerID](d, field, b)
+}
+func (d *decoder) pin(field string, b []byte) fact.PinID { return fixed[fact.PinID](d, field, b) }
+func (d *decoder) signature(b []byte) fact.Signature     { return fixed[fact.Signature](d, "signature", b) }
+
+// bytesOf are the types that stand in the log as a field of exactly their size.
+type bytesOf interface {
+	~[8]byte | ~[16]byte | ~[32]byte | ~[64]byte
+}
+
+func fixed[T bytesOf](d *decoder, field string, b []byte) T {
+	var v T
+	if len(b) != len(v) {
+		d.fail("%s: %d bytes: want %d", field, len(b), len(v))
+		return v
+	}
+	return T(b)
+}
+
+func parsed[T any](d *decoder, parse func([]byte) (T, error), b []byte) T {
+	v, err := parse(b)
+	if err != nil {
+		d.fail("statement: %w", err)
+	}
+	return v
+}
+
+// enum carries an enum value over if this build knows it. The numbers are the same on both sides, which a test checks.
+func enum[T ~uint8, P interface {
+	~int32
+	Descriptor() protoreflect.EnumDescriptor
+}](d *decoder, field string, v P) T {
+	if v == 0 || v.Descriptor().Values().ByNumber(protoreflect.EnumNumber(v)) == nil {
+		d.fail("%s: unknown value %d", field, v)
+		return 0
+	}
+	return T(v)
+}

@@ -1,0 +1,73 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Embedded is a NATS server with JetStream inside this process. It fsyncs every batch before it answers.
+type Embedded struct {
+	server *server.Server
+}
+
+// startTimeout is how long an embedded server may take to recover its files and be ready.
+const startTimeout = 30 * time.Second
+
+// StartEmbedded starts a server that keeps its streams in dir. With listen empty it has no listener, and is reached
+// through Connect only; otherwise it listens on that loopback port, for tests of several processes (-1 = any free one).
+func StartEmbedded(dir string, listen int, logger *slog.Logger) (*Embedded, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName: "pinfold",
+		Host:       "127.0.0.1",
+		Port:       listen,
+		DontListen: listen == 0,
+		NoSigs:     true,
+		JetStream:  true,
+		StoreDir:   dir,
+		SyncAlways: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	s.SetLoggerV2(serverLog{logger.With("component", "nats")}, false, false, false)
+	s.Start()
+	e := &Embedded{server: s}
+	if !s.ReadyForConnections(startTimeout) {
+		e.Stop()
+		return nil, fmt.Errorf("embedded NATS: not ready within %v (is %s in use by another process?)", startTimeout, dir)
+	}
+	if !s.JetStreamEnabled() {
+		e.Stop()
+		return nil, errors.New("embedded NATS: JetStream did not start")
+	}
+	return e, nil
+}
+
+// Connect returns a new connection within the process.
+func (e *Embedded) Connect() (*nats.Conn, error) {
+	return nats.Connect("", nats.InProcessServer(e.server), nats.MaxReconnects(-1))
+}
+
+// URL returns where the server listens.
+func (e *Embedded) URL() string { return e.server.ClientURL() }
+
+// Stop ends the server after it has written what it holds.
+func (e *Embedded) Stop() {
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
+}
+
+// serverLog passes on what an operator should know; the server's notices are about itself only.
+type serverLog struct{ logger *slog.Logger }
+
+func (l serverLog) Warnf(format string, v ...any)  { l.logger.Warn(fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any) { l.logger.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any) { l.logger.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Noticef(string, ...any)         {}
+func (l serverLog) Debugf(string, ...any)          {}
+func (l serverLog) Tracef(string, ...any)          {}

@@ -1,0 +1,290 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"pinfold/internal/fact"
+)
+
+// JetStream is a Log in a JetStream stream.
+type JetStream struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	games  string
+	epoch  uint32
+}
+
+// Open finds the log of the Games by its subjects. ErrNoLog says that there is none yet.
+func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) {
+	if err := CheckGames(games); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	name, err := js.StreamNameBySubject(ctx, subjects(games))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: %s", ErrNoLog, games)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log: look for the stream of %s: %w", games, err)
+	}
+	epoch, err := epochOf(games, name)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("log: stream %s: %w", name, err)
+	}
+	return &JetStream{js: js, stream: stream, games: games, epoch: epoch}, nil
+}
+
+// Create makes the stream of the first epoch, kept by that many servers, unless the Games have a log, and opens it.
+// The settings are those of design section 6: nothing is ever deleted or dropped.
+func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*JetStream, error) {
+	log, err := Open(ctx, nc, games)
+	if !errors.Is(err, ErrNoLog) {
+		return log, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:               streamName(games, 1),
+		Description:        "Pinfold: the log of " + games,
+		Subjects:           []string{subjects(games)},
+		Storage:            jetstream.FileStorage,
+		Replicas:           replicas,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		DenyDelete:         true,
+		DenyPurge:          true,
+		AllowAtomicPublish: true,
+	})
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil, fmt.Errorf("log: make the stream of %s: %w", games, err)
+	}
+	return Open(ctx, nc, games)
+}
+
+// Head implements Log.
+func (l *JetStream) Head(ctx context.Context) (Head, error) {
+	info, err := l.stream.Info(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return Head{}, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
+	}
+	if err != nil {
+		return Head{}, fmt.Errorf("log: %w", err)
+	}
+	return Head{Epoch: l.epoch, Last: fact.Seq(info.State.LastSeq)}, nil
+}
+
+// Append implements Log.
+func (l *JetStream) Append(ctx context.Context, b Batch) (fact.Seq, error) {
+	msgs, err := l.messages(b)
+	if err != nil {
+		return 0, err
+	}
+	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs)
+	if err != nil {
+		return 0, appendError(err)
+	}
+	return fact.Seq(ack.Sequence), nil
+}
+
+func (l *JetStream) messages(b Batch) ([]*nats.Msg, error) {
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	fenced := make(map[fact.Family]bool, len(b.Fences))
+	msgs := make([]*nats.Msg, len(b.Records))
+	for i, r := range b.Records {
+		payload, err := Encode(r)
+		if err != nil {
+			return nil, fmt.Errorf("log: record %d of the batch: %w", i, err)
+		}
+		family := r.Fact.Family()
+		m := nats.NewMsg(subject(l.games, family))
+		m.Data = payload
+		m.Header.Set(jetstream.ExpectedStreamHeader, streamName(l.games, l.epoch))
+		// The server takes an expectation only before the batch's own first message on that subject.
+		if want, ok := b.Fences[family]; ok && !fenced[family] {
+			m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, want.String())
+			fenced[family] = true
+		}
+		msgs[i] = m
+	}
+	return msgs, nil
+}
+
+// The server's error codes that Append tells apart (nats-server, server/errors.json).
+const (
+	codeInsufficientResources = 10023
+	codeStorageExceeded       = 10047
+	codeStreamNotMatch        = 10060
+	codeStoreFailed           = 10077
+)
+
+// appendError says in the words of Log what became of a batch. Only an answer of the server can say that it was not
+// stored: whatever else went wrong, the batch may be on its way.
+func appendError(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		if errors.Is(err, nats.ErrNoResponders) {
+			return fmt.Errorf("%w: %w", ErrNotStored, err)
+		}
+		return fmt.Errorf("%w: %w", ErrUnanswered, err)
+	}
+	switch api.ErrorCode {
+	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case codeStreamNotMatch:
+		return fmt.Errorf("%w: %w", ErrReplaced, err)
+	case codeInsufficientResources, codeStorageExceeded:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case codeStoreFailed:
+		if strings.Contains(api.Description, "maximum") {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return fmt.Errorf("%w: %w", ErrUnanswered, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNotStored, err)
+}
+
+// LastOf implements Log. It asks the stream's leader, not any replica.
+func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, error) {
+	raw, err := l.stream.GetLastMsgForSubject(ctx, subject(l.games, f))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Message{}, false, nil
+	}
+	if err != nil {
+		return Message{}, false, fmt.Errorf("log: last fact of %s: %w", f, err)
+	}
+	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
+	return m, err == nil, err
+}
+
+// How the pull of a reader is kept alive: a pull that the server has lost is noticed within a second. (A stall of
+// in-process connections was seen without it.)
+const (
+	pullMessages  = 1024
+	pullExpiry    = 5 * time.Second
+	pullHeartbeat = 500 * time.Millisecond
+)
+
+// Read implements Log.
+func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
+	consumer, err := l.js.OrderedConsumer(ctx, l.stream.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   uint64(max(from, 1)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("log: read from %d: %w", from, err)
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	if err != nil {
+		return nil, fmt.Errorf("log: read from %d: %w", from, err)
+	}
+	r := &jetstreamReader{
+		games: l.games, messages: messages, ready: make(chan Message, pullMessages), done: make(chan struct{}),
+	}
+	go r.pump()
+	return r, nil
+}
+
+// jetstreamReader has one goroutine that moves messages from the consumer into ready, so that Next can see without
+// waiting which ones have arrived.
+type jetstreamReader struct {
+	games    string
+	messages jetstream.MessagesContext
+	ready    chan Message // closed by pump when it ends
+	done     chan struct{}
+	err      error // why pump ended; set before ready is closed
+}
+
+func (r *jetstreamReader) pump() {
+	defer close(r.ready)
+	for {
+		msg, err := r.messages.Next()
+		if err != nil {
+			r.err = fmt.Errorf("log: %w", err)
+			return
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			r.err = fmt.Errorf("log: %w", err)
+			return
+		}
+		m, err := message(r.games, msg.Subject(), fact.Seq(meta.Sequence.Stream), meta.Timestamp, msg.Headers(), msg.Data())
+		if err != nil {
+			r.err = err
+			return
+		}
+		select {
+		case r.ready <- m:
+		case <-r.done:
+			return
+		}
+	}
+}
+
+func (r *jetstreamReader) Next(ctx context.Context, max int) ([]Message, error) {
+	var got []Message
+	select {
+	case m, ok := <-r.ready:
+		if !ok {
+			return nil, r.err
+		}
+		got = append(got, m)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for len(got) < max {
+		select {
+		case m, ok := <-r.ready:
+			if !ok {
+				return got, nil // the next call returns the error
+			}
+			got = append(got, m)
+		default:
+			return got, nil
+		}
+	}
+	return got, nil
+}
+
+func (r *jetstreamReader) Close() {
+	close(r.done)
+	r.messages.Stop()
+	for range r.ready { // until pump has ended
+	}
+}
+
+func message(games, subj string, seq fact.Seq, stored time.Time, h nats.Header, data []byte) (Message, error) {
+	family, err := familyOf(games, subj)
+	if err != nil {
+		return Message{}, fmt.Errorf("log: sequence %d: %w", seq, err)
+	}
+	at := fact.UnixMilli(stored.UnixMilli())
+	if first := h.Get(headerStored); first != "" {
+		ms, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return Message{}, fmt.Errorf("log: sequence %d: header %s: %w", seq, headerStored, err)
+		}
+		at = fact.UnixMilli(ms)
+	}
+	return Message{Seq: seq, Stored: at, Family: family, Payload: data}, nil
+}

@@ -1,0 +1,104 @@
+// Package eventlog is the log of one Games: one JetStream stream, in which all facts have one total order, and its
+// twin in memory, which fails on demand. The names on the wire are in subjects.go, the bytes of a fact in codec.go.
+package eventlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"pinfold/internal/fact"
+)
+
+// MaxBatch is the largest number of facts in one batch: JetStream's limit for an atomic batch (error 10199).
+const MaxBatch = 1000
+
+// Log is one epoch of the log of one Games. All methods may be called by any number of goroutines.
+type Log interface {
+	// Head returns the epoch and the last sequence of the log.
+	Head(ctx context.Context) (Head, error)
+
+	// Append stores the batch whole or not at all, and returns the sequence of its last fact; the facts of a batch
+	// have consecutive sequences. Once it returns without error, the batch is stored durably. The errors:
+	//
+	//   - ErrConflict: a fence does not hold, nothing is stored.
+	//   - ErrFull: the log has no room, nothing is stored.
+	//   - ErrNotStored: something else kept the batch from being stored; the same batch can be tried again.
+	//   - ErrUnanswered: nobody knows. It may have been stored, or be stored later. Look before trying again.
+	//   - ErrReplaced: the stream is no longer this epoch's; nothing is stored.
+	Append(ctx context.Context, b Batch) (fact.Seq, error)
+
+	// LastOf returns the last fact of the family, and whether there is one. The answer may be stale, but it never
+	// names a fact that is not in the log.
+	LastOf(ctx context.Context, f fact.Family) (Message, bool, error)
+
+	// Read returns a reader of all facts in log order, the first being the one at the given sequence.
+	Read(ctx context.Context, from fact.Seq) (Reader, error)
+}
+
+// Reader reads the log in order. It is used by one goroutine.
+type Reader interface {
+	// Next waits for the next fact and returns it with those that have arrived behind it, at most max in all.
+	Next(ctx context.Context, max int) ([]Message, error)
+	// Close ends the reading.
+	Close()
+}
+
+// Head is where the log ends.
+type Head struct {
+	Epoch uint32
+	Last  fact.Seq
+}
+
+// Batch is what is appended at once, at most MaxBatch records. Fences holds, for each family that is to be fenced, the
+// last sequence of that family as the writer knows it (0 = none yet): if the log has another, the batch is refused.
+type Batch struct {
+	Records []fact.Record
+	Fences  map[fact.Family]fact.Seq
+}
+
+// Message is a fact in its place in the log, its bytes not yet decoded.
+type Message struct {
+	Seq     fact.Seq
+	Stored  fact.UnixMilli // when the log stored it; of a restored message, when it was stored first
+	Family  fact.Family
+	Payload []byte
+}
+
+// Decode returns the fact that the message holds. An unknown fact, field or enum value is an error: a reader that does
+// not know everything must not go on as if it did.
+func (m Message) Decode() (fact.Entry, error) {
+	r, err := Decode(m.Family, m.Payload)
+	if err != nil {
+		return fact.Entry{}, &DecodeError{Seq: m.Seq, Family: m.Family, Err: err}
+	}
+	return fact.Entry{Seq: m.Seq, Stored: m.Stored, Record: r}, nil
+}
+
+// Hash returns the SHA-256 of the stored payload, by which a view recognises the log it was folded from.
+func (m Message) Hash() [sha256.Size]byte { return sha256.Sum256(m.Payload) }
+
+// DecodeError says which message of the log could not be understood, and why.
+type DecodeError struct {
+	Seq    fact.Seq
+	Family fact.Family
+	Err    error
+}
+
+func (e *DecodeError) Error() string {
+	return "log: sequence " + e.Seq.String() + ", family " + string(e.Family) + ": " + e.Err.Error()
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// The errors of Append; see Log.
+var (
+	ErrConflict   = errors.New("log: another writer of the family was first")
+	ErrFull       = errors.New("log: full")
+	ErrNotStored  = errors.New("log: not stored")
+	ErrUnanswered = errors.New("log: no answer, the batch may be stored or not")
+	ErrReplaced   = errors.New("log: the stream was replaced by another epoch")
+)
+
+// ErrNoLog says that there is no stream for the Games yet.
+var ErrNoLog = errors.New("log: no stream for these Games")

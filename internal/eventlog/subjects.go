@@ -1,0 +1,66 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"pinfold/internal/fact"
+)
+
+// Every name that the log puts on the wire is in this file.
+
+const (
+	// subjectPrefix begins each subject: pinfold.<games>.<family>.
+	subjectPrefix = "pinfold"
+	// streamPrefix begins the name of the stream: PINFOLD_<games>_<epoch>.
+	streamPrefix = "PINFOLD_"
+	// headerStored holds the time at which a restored message was stored first, in milliseconds since the Unix epoch.
+	headerStored = "Pinfold-Stored"
+)
+
+var gamesPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+
+// CheckGames returns an error unless s can name Games: 1 to 32 of a-z, 0-9 and the hyphen.
+func CheckGames(s string) error {
+	if !gamesPattern.MatchString(s) {
+		return fmt.Errorf("games %q: want 1 to 32 of a-z, 0-9 and -", s)
+	}
+	return nil
+}
+
+func subject(games string, f fact.Family) string {
+	return subjectPrefix + "." + games + "." + string(f)
+}
+
+// subjects covers all families of the Games.
+func subjects(games string) string { return subjectPrefix + "." + games + ".*" }
+
+func familyOf(games, subj string) (fact.Family, error) {
+	name, ok := strings.CutPrefix(subj, subjectPrefix+"."+games+".")
+	if ok {
+		for _, f := range fact.Families() {
+			if string(f) == name {
+				return f, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("log: unknown subject %q", subj)
+}
+
+func streamName(games string, epoch uint32) string {
+	return streamPrefix + games + "_" + strconv.FormatUint(uint64(epoch), 10)
+}
+
+var errStreamName = errors.New("not the name of a stream of these Games")
+
+func epochOf(games, stream string) (uint32, error) {
+	n, ok := strings.CutPrefix(stream, streamPrefix+games+"_")
+	epoch, err := strconv.ParseUint(n, 10, 32)
+	if !ok || err != nil || epoch == 0 {
+		return 0, fmt.Errorf("log: stream %q: %w", stream, errStreamName)
+	}
+	return uint32(epoch), nil
+}

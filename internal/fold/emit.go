@@ -1,0 +1,88 @@
+package fold
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+)
+
+// emitter appends derived facts to their family, each once, whoever else appends them too.
+type emitter struct {
+	log    eventlog.Log
+	family fact.Family
+	wait   func(ctx context.Context, failures int) error
+
+	// The last fact of the family that is known to be in the log: the fence of the next batch. Zero before the first.
+	lastSeq fact.Seq
+	last    fact.Derivation
+}
+
+// append returns when all the records, which are in order, are in the log. Those up to the last fact of the family
+// stand there already: another replica, or an earlier turn of this one, appended them.
+func (e *emitter) append(ctx context.Context, records []fact.Record) error {
+	for failures := 0; ; failures++ {
+		rest := e.missing(records)
+		if len(rest) == 0 {
+			return nil
+		}
+		seq, err := e.log.Append(ctx, eventlog.Batch{Records: rest, Fences: map[fact.Family]fact.Seq{e.family: e.lastSeq}})
+		if err == nil {
+			e.lastSeq, e.last = seq, rest[len(rest)-1].Derivation
+			return nil
+		}
+		if !retriable(err) {
+			return err
+		}
+		if err := e.wait(ctx, failures); err != nil {
+			return err
+		}
+		// A refused batch shows that the family has grown; one without an answer may have made it grow. If a batch on
+		// its way is stored after this look, the fence of the next attempt refuses the second one.
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *emitter) missing(records []fact.Record) []fact.Record {
+	if e.lastSeq == 0 {
+		return records
+	}
+	n, _ := slices.BinarySearchFunc(records, e.last, func(r fact.Record, last fact.Derivation) int {
+		if r.Derivation.After(last) {
+			return 1
+		}
+		return -1
+	})
+	return records[n:]
+}
+
+func retriable(err error) bool {
+	return errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrUnanswered) ||
+		errors.Is(err, eventlog.ErrNotStored) || errors.Is(err, eventlog.ErrFull)
+}
+
+// look reads the last fact of the family. A log that cannot be read now is looked at again after the next attempt;
+// a fact that cannot be understood is an error.
+func (e *emitter) look(ctx context.Context) error {
+	m, ok, err := e.log.LastOf(ctx, e.family)
+	if err != nil || !ok {
+		return nil //nolint:nilerr // the next append is fenced all the same
+	}
+	entry, err := m.Decode()
+	if err != nil {
+		return err
+	}
+	e.seen(entry)
+	return nil
+}
+
+// seen notes that the fact is in the log. A stale answer tells nothing new.
+func (e *emitter) seen(entry fact.Entry) {
+	if entry.Seq > e.lastSeq {
+		e.lastSeq, e.last = entry.Seq, entry.Derivation
+	}
+}

@@ -1,0 +1,83 @@
+package fold
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/kv"
+)
+
+// bucket holds what the runner keeps in a view, beside the core's buckets and outside the digest:
+//
+//	p            core's name, position
+//	q cause index    a derived fact that has not come by yet, as it was appended
+const bucket = "runner"
+
+var positionKey = []byte("p")
+
+const queuePrefix = 'q'
+
+// position is how far a view has come in its log.
+type position struct {
+	epoch uint32
+	seq   fact.Seq
+	hash  [sha256.Size]byte // of the payload at seq
+}
+
+// load reads the position and what is still expected; both are empty in a new view.
+func load(r kv.Reader, core Core) (position, []expected, error) {
+	var pos position
+	v := r.Get(bucket, positionKey)
+	if v == nil {
+		return pos, nil, nil
+	}
+	const fixed = 4 + 8 + sha256.Size
+	if len(v) < fixed || string(v[fixed:]) != core.Name() {
+		return pos, nil, &MisfitError{Core: core.Name(), Reason: "it is the view of another service"}
+	}
+	pos.epoch = binary.BigEndian.Uint32(v)
+	pos.seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
+	copy(pos.hash[:], v[12:])
+	var queue []expected
+	for _, payload := range r.Scan(bucket, []byte{queuePrefix}, nil) {
+		record, err := eventlog.Decode(core.Derives(), payload)
+		if err != nil {
+			return pos, nil, fmt.Errorf("view of %s: an expected fact: %w", core.Name(), err)
+		}
+		queue = append(queue, expected{record: record, saved: true})
+	}
+	return pos, queue, nil
+}
+
+// save writes the turn's position and what it changed of the expected facts. Those that came by within the same turn
+// were never written.
+func (t *turn) save(tx kv.Tx) error {
+	v := binary.BigEndian.AppendUint32(nil, t.last.epoch)
+	v = binary.BigEndian.AppendUint64(v, uint64(t.last.seq))
+	v = append(v, t.last.hash[:]...)
+	tx.Put(bucket, positionKey, append(v, t.runner.Core.Name()...))
+	for _, d := range t.gone {
+		tx.Delete(bucket, queueKey(d))
+	}
+	for i := range t.queue {
+		x := &t.queue[i]
+		if x.saved {
+			continue
+		}
+		payload, err := eventlog.Encode(x.record)
+		if err != nil {
+			return err
+		}
+		tx.Put(bucket, queueKey(x.record.Derivation), payload)
+		x.saved = true
+	}
+	return nil
+}
+
+func queueKey(d fact.Derivation) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{queuePrefix}, uint64(d.Cause))
+	return binary.BigEndian.AppendUint32(k, d.Index)
+}

@@ -1,0 +1,86 @@
+package fold
+
+import (
+	"context"
+	"encoding/binary"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/view"
+)
+
+// Progress returns how far the replica has come. It may be called at any time.
+func (r *Runner) Progress() Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress
+}
+
+// publish makes the position known to Progress and wakes who waits for it.
+func (r *Runner) publish() {
+	p := Progress{Seq: r.pos.seq, Settled: r.pos.seq}
+	if len(r.queue) > 0 {
+		p.Settled = r.queue[0].record.Derivation.Cause - 1
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = p
+	close(r.moved)
+	r.moved = make(chan struct{})
+}
+
+// Wait returns when every fact up to seq is folded, or with the context's error.
+func (r *Runner) Wait(ctx context.Context, seq fact.Seq) error {
+	_, err := r.waitFor(ctx, func(p Progress) bool { return p.Seq >= seq })
+	return err
+}
+
+// Settle returns when every fact up to seq is folded and all that was derived from them has come by in the log, with a
+// sequence that is behind all of it. Who waits for that sequence at the next service sees what followed from seq.
+func (r *Runner) Settle(ctx context.Context, seq fact.Seq) (fact.Seq, error) {
+	p, err := r.waitFor(ctx, func(p Progress) bool { return p.Settled >= seq })
+	return p.Seq, err
+}
+
+func (r *Runner) waitFor(ctx context.Context, reached func(Progress) bool) (Progress, error) {
+	for {
+		r.mu.Lock()
+		p, moved := r.progress, r.moved
+		r.mu.Unlock()
+		if reached(p) {
+			return p, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return p, ctx.Err()
+		}
+	}
+}
+
+// Query runs f on one state of the view, with the log sequence that this state reflects: it is the fold of exactly the
+// facts up to there.
+func (r *Runner) Query(f func(seq fact.Seq, tx view.Reader) error) error {
+	// The facts between the committed position and this one, if any, were stepped over and changed nothing. A commit
+	// that comes between this line and the next makes the state newer, and then the committed position is the higher.
+	seq := r.Progress().Seq
+	return r.View.View(func(tx view.Reader) error {
+		if v := tx.Get(bucket, positionKey); v != nil {
+			seq = max(seq, fact.Seq(binary.BigEndian.Uint64(v[4:])))
+		}
+		return f(seq, tx)
+	})
+}
+
+// Digest returns the digest of the view and the sequence that it reflects.
+func (r *Runner) Digest() (fact.Seq, view.Digest, error) {
+	var digest view.Digest
+	var at fact.Seq
+	err := r.Query(func(seq fact.Seq, tx view.Reader) error {
+		at, digest = seq, Digest(tx)
+		return nil
+	})
+	return at, digest, err
+}
+
+// Digest returns the digest of a core's state: of all buckets of the view but the runner's.
+func Digest(r view.Reader) view.Digest { return view.DigestOf(r, bucket) }

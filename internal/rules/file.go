@@ -1,0 +1,264 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"pinfold/internal/fact"
+)
+
+// ReadFile reads rules from a file, as Parse does. Its errors start with the path.
+func ReadFile(path string) (fact.Rules, error) {
+	document, err := os.ReadFile(path)
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err // the path is told once
+	}
+	if err != nil {
+		return fact.Rules{}, fmt.Errorf("%s: %w", path, err)
+	}
+	r, err := Parse(document)
+	if err != nil {
+		return fact.Rules{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Parse reads rules from the JSON of a rules file; the embedded tokyo2020.json is an example. Its keys:
+//
+//	name                    of the Games, for people
+//	sports                  list of {id, english, japanese, french}, in the order in which backgrounds are unlocked
+//	friends_per_background  friends for each background
+//	starter_backgrounds     backgrounds that a wearer starts with
+//	medals                  {bronze, silver, gold}: friends, at least, for each
+//	time_zone               IANA name, such as "Asia/Tokyo"
+//	step_goal               steps in a local day
+//	pending_for             how long a half waits for its mate, as a Go duration, such as "336h"
+//	opens, closes           RFC 3339, to the millisecond; without them taps are always taken
+//	upload_grace            how long after closing taps are still taken, as a Go duration, such as "168h"
+//
+// All but opens and closes must be given, none twice, and no others. The error names the field, its value and the rule.
+// What Parse returns passes Check.
+func Parse(document []byte) (fact.Rules, error) {
+	var r fact.Rules
+	if err := checkSyntax(document); err != nil {
+		return fact.Rules{}, err
+	}
+	if err := readObject("", document, fieldsOf(&r)); err != nil {
+		return fact.Rules{}, err
+	}
+	if err := Check(r); err != nil {
+		return fact.Rules{}, err
+	}
+	return r, nil
+}
+
+func checkSyntax(document []byte) error {
+	// The JSON decoder would replace what is not UTF-8 without a word.
+	if !utf8.Valid(document) {
+		return errors.New("rules: must be UTF-8")
+	}
+	err := json.Unmarshal(document, new(json.RawMessage))
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		line := 1 + bytes.Count(document[:min(int(syntax.Offset), len(document))], []byte("\n"))
+		return fmt.Errorf("rules: line %d: must be JSON: %w", line, err)
+	}
+	return err
+}
+
+// field is a key of an object in a rules file and what reads its value. Package json alone would take keys in any case,
+// keys twice, and null for anything.
+type field struct {
+	key      string
+	optional bool
+	read     reader
+}
+
+// reader reads the JSON value at the path.
+type reader func(path string, value json.RawMessage) error
+
+func fieldsOf(r *fact.Rules) []field {
+	return []field{
+		{key: "name", read: text(&r.Name)},
+		{key: "sports", read: sports(&r.Sports)},
+		{key: "friends_per_background", read: number(&r.FriendsPerBackground)},
+		{key: "starter_backgrounds", read: number(&r.StarterBackgrounds)},
+		{key: "medals", read: object([]field{
+			{key: "bronze", read: number(&r.Medals.Bronze)},
+			{key: "silver", read: number(&r.Medals.Silver)},
+			{key: "gold", read: number(&r.Medals.Gold)},
+		})},
+		{key: "time_zone", read: zone(&r.Zone)},
+		{key: "step_goal", read: number(&r.StepGoal)},
+		{key: "pending_for", read: duration(&r.PendingFor)},
+		{key: "opens", optional: true, read: moment(&r.Opens)},
+		{key: "closes", optional: true, read: moment(&r.Closes)},
+		{key: "upload_grace", read: duration(&r.UploadGrace)},
+	}
+}
+
+// readObject reads the object at the path, which must hold the fields, and nothing else. The value must be valid JSON.
+func readObject(path string, value []byte, fields []field) error {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return broken(path, value, "must be an object")
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		key, err := readField(decoder, path, fields)
+		if err != nil {
+			return err
+		}
+		if seen[key] {
+			return fmt.Errorf("%s: must be given once", join(path, key))
+		}
+		seen[key] = true
+	}
+	for _, f := range fields {
+		if !f.optional && !seen[f.key] {
+			return fmt.Errorf("%s: must be given", join(path, f.key))
+		}
+	}
+	return nil
+}
+
+// readField reads the next key and its value, and returns the key.
+func readField(decoder *json.Decoder, path string, fields []field) (string, error) {
+	token, err := decoder.Token()
+	if err != nil {
+		return "", err
+	}
+	key := token.(string)
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return "", err
+	}
+	for _, f := range fields {
+		if f.key == key {
+			return key, f.read(join(path, key), value)
+		}
+	}
+	return "", fmt.Errorf("%.80q: unknown key", join(path, key))
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// broken is the error for a value that breaks the rule.
+func broken(path string, value json.RawMessage, rule string) error {
+	if path == "" {
+		path = "rules"
+	}
+	return fmt.Errorf("%s %.80s: %s", path, bytes.TrimSpace(value), rule)
+}
+
+func object(fields []field) reader {
+	return func(path string, value json.RawMessage) error { return readObject(path, value, fields) }
+}
+
+func text(into *string) reader {
+	return func(path string, value json.RawMessage) error {
+		if value[0] != '"' {
+			return broken(path, value, "must be a string")
+		}
+		return json.Unmarshal(value, into)
+	}
+}
+
+func number(into *uint32) reader {
+	return func(path string, value json.RawMessage) error {
+		if value[0] == 'n' || json.Unmarshal(value, into) != nil {
+			return broken(path, value, "must be a whole number from 0 to 4294967295")
+		}
+		return nil
+	}
+}
+
+func duration(into *time.Duration) reader {
+	return func(path string, value json.RawMessage) error {
+		var s string
+		if err := text(&s)(path, value); err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return broken(path, value, `must be a duration such as "336h"`)
+		}
+		*into = d
+		return nil
+	}
+}
+
+func moment(into *fact.UnixMilli) reader {
+	return func(path string, value json.RawMessage) error {
+		var s string
+		if err := text(&s)(path, value); err != nil {
+			return err
+		}
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return broken(path, value, `must be RFC 3339 such as "2021-07-23T20:00:00+09:00"`)
+		}
+		if t.Nanosecond()%int(time.Millisecond) != 0 {
+			return broken(path, value, "must be a whole number of milliseconds")
+		}
+		if t.UnixMilli() <= 0 {
+			return broken(path, value, "must be after the start of 1970") // which would read as "always"
+		}
+		*into = fact.UnixMilli(t.UnixMilli())
+		return nil
+	}
+}
+
+func zone(into *[]fact.ZoneOffset) reader {
+	return func(path string, value json.RawMessage) error {
+		var name string
+		if err := text(&name)(path, value); err != nil {
+			return err
+		}
+		table, err := zoneNamed(name)
+		if err != nil {
+			return fmt.Errorf("%s %w", path, err)
+		}
+		*into = table
+		return nil
+	}
+}
+
+func sports(into *[]fact.Sport) reader {
+	return func(path string, value json.RawMessage) error {
+		var items []json.RawMessage
+		if value[0] != '[' {
+			return broken(path, value, "must be a list")
+		}
+		if err := json.Unmarshal(value, &items); err != nil {
+			return err
+		}
+		list := make([]fact.Sport, len(items))
+		for i, item := range items {
+			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(&list[i])); err != nil {
+				return err
+			}
+		}
+		*into = list
+		return nil
+	}
+}
+
+func sportFields(s *fact.Sport) []field {
+	return []field{
+		{key: "id", read: text(&s.ID)},
+		{key: "english", read: text(&s.English)},
+		{key: "japanese", read: text(&s.Japanese)},
+		{key: "french", read: text(&s.French)},
+	}
+}

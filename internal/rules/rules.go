@@ -1,0 +1,125 @@
+// Package rules reads, checks and applies the rules of one Games, which are data: the default is Tokyo 2020, any other
+// is a file. It is a pure leaf; everything that a fold asks of it is a function of the rules and the question alone.
+//
+// Rules come from Tokyo2020, Parse or ReadFile, or from the log, whose codec calls Check. The functions that apply
+// rules take it that Check has passed.
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+	"reflect"
+	"sort"
+	"time"
+
+	"pinfold/internal/fact"
+)
+
+//go:embed tokyo2020.json
+var tokyo2020 []byte
+
+// Tokyo2020 returns the default rules, design section 3: 33 sports with a background for every 5 friends, medals at
+// 50, 100 and 151 friends, Asia/Tokyo, 10,000 steps a day, halves kept for 14 days, always open.
+// The caller may change what it gets.
+func Tokyo2020() fact.Rules {
+	r, err := Parse(tokyo2020)
+	if err != nil {
+		panic(fmt.Sprintf("rules: tokyo2020.json: %v", err))
+	}
+	return r
+}
+
+// Equal reports whether a and b are the same rules, to the last name.
+func Equal(a, b fact.Rules) bool {
+	// By reflection, so that no field added later is left out. It tells a nil list from an empty one, but Check
+	// passes neither.
+	return reflect.DeepEqual(a, b)
+}
+
+// Window is the part of the rules that says when taps are taken, small enough for a fold to keep.
+type Window struct {
+	Opens       fact.UnixMilli // 0 = always
+	Closes      fact.UnixMilli // 0 = always
+	UploadGrace time.Duration
+}
+
+// WindowOf returns the window of the rules.
+func WindowOf(r fact.Rules) Window {
+	return Window{Opens: r.Opens, Closes: r.Closes, UploadGrace: r.UploadGrace}
+}
+
+// Open reports whether taps are taken at now, a fold's time: from the opening on, through the last millisecond of the
+// closing plus the grace. Both ends belong to the window (design section 7, row 4: refused before opening, or past
+// closing and grace).
+func Open(w Window, now fact.UnixMilli) bool {
+	if now < w.Opens {
+		return false
+	}
+	return w.Closes == 0 || now <= w.Closes.Add(w.UploadGrace)
+}
+
+// BackgroundsDue returns how many backgrounds a wearer with so many friends is due: the starters and one for every
+// FriendsPerBackground friends, up to one for each sport (design section 3).
+func BackgroundsDue(r fact.Rules, friends uint32) int {
+	due := uint64(r.StarterBackgrounds) + uint64(friends/r.FriendsPerBackground)
+	return int(min(due, uint64(len(r.Sports))))
+}
+
+// ToNextBackground returns how many friends more a wearer needs for the next background, and false if none is left.
+// Given counts the backgrounds of these rules that the wearer was ever given, revoked ones too: backgrounds are kept
+// when friends go, so the friend count alone does not tell. 0 friends more means that the next one is due already,
+// and comes with the next change of the count.
+func ToNextBackground(r fact.Rules, friends uint32, given int) (more uint32, ok bool) {
+	if given >= len(r.Sports) {
+		return 0, false
+	}
+	if BackgroundsDue(r, friends) > given {
+		return 0, true
+	}
+	// Not due means that the starters are among the given ones. The product fits: see maxSports and maxFriends.
+	needed := (uint32(given) + 1 - r.StarterBackgrounds) * r.FriendsPerBackground
+	return needed - friends, true
+}
+
+// Needed returns the number of friends, at least, that the medal takes (design section 3).
+// It panics when there is no such medal.
+func Needed(r fact.Rules, m fact.Medal) uint32 {
+	switch m {
+	case fact.Bronze:
+		return r.Medals.Bronze
+	case fact.Silver:
+		return r.Medals.Silver
+	case fact.Gold:
+		return r.Medals.Gold
+	}
+	panic(fmt.Sprintf("rules: no such medal: %v", m))
+}
+
+// MedalDue reports whether a wearer with so many friends is due the medal.
+func MedalDue(r fact.Rules, m fact.Medal, friends uint32) bool { return friends >= Needed(r, m) }
+
+// ToNextMedal returns the medal after given and how many friends more it takes, and false if none is left. Given is the
+// highest medal that the wearer was ever given, a revoked one too; 0 is none. 0 friends more means that the medal is
+// due already, and comes with the next change of the count.
+func ToNextMedal(r fact.Rules, friends uint32, given fact.Medal) (next fact.Medal, more uint32, ok bool) {
+	if given >= fact.Gold {
+		return 0, 0, false
+	}
+	next = given + 1
+	return next, max(Needed(r, next), friends) - friends, true
+}
+
+// slotsPerDay is the number of quarter hours in a day of 24 hours.
+const slotsPerDay = 96
+
+// LocalDay returns the local calendar day in which the slot begins. Slots before the first entry of the zone use it.
+// The zone must be as Check passes it.
+func LocalDay(zone []fact.ZoneOffset, s fact.Slot) fact.Day {
+	later := sort.Search(len(zone), func(i int) bool { return zone[i].From > s })
+	local := int64(s) + int64(zone[max(later-1, 0)].Quarters)
+	if local < 0 {
+		// Division truncates towards zero, and these slots are of 31 December 1969.
+		local -= slotsPerDay - 1
+	}
+	return fact.Day(local / slotsPerDay)
+}

@@ -1,0 +1,61 @@
+package statement
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"pinfold/internal/fact"
+)
+
+// ParseProof reads the 52 bytes of a proof of possession, design section 4. Whether the challenge is the right one is
+// not checked: see [Challenge].
+func ParseProof(b []byte) (fact.Proof, error) {
+	if err := checkMagic(KindProof, magicProof, b); err != nil {
+		return fact.Proof{}, err
+	}
+	if err := checkLength(KindProof, b, ProofSize); err != nil {
+		return fact.Proof{}, err
+	}
+	p := fact.Proof{
+		Pin:       fact.PinID(b[4:12]),
+		Challenge: fact.Challenge(b[12:44]),
+		Time:      fact.UnixMilli(binary.BigEndian.Uint64(b[44:52])),
+	}
+	if err := checkTime(KindProof, p.Time); err != nil {
+		return fact.Proof{}, err
+	}
+	return p, nil
+}
+
+// AppendProof appends the 52 bytes of the proof to dst, design section 4. It panics where the time is negative.
+func AppendProof(dst []byte, p fact.Proof) []byte {
+	if err := checkTime(KindProof, p.Time); err != nil {
+		panic(err)
+	}
+	dst = slices.Grow(dst, ProofSize)
+	dst = append(dst, magicProof...)
+	dst = append(dst, p.Pin[:]...)
+	dst = append(dst, p.Challenge[:]...)
+	return binary.BigEndian.AppendUint64(dst, uint64(p.Time))
+}
+
+// Challenge returns what a pin has to sign to be paired with the wearer in these Games, design section 4. The random
+// bytes are fresh for each pairing. It panics where games is not 1 to 32 bytes long, design section 9.
+func Challenge(games string, w fact.WearerID, random [16]byte) fact.Challenge {
+	const (
+		magic    = "PFC1"
+		maxGames = 32
+	)
+	if len(games) < 1 || len(games) > maxGames {
+		panic(fmt.Sprintf("statement: games is %q, want 1 to %d bytes", games, maxGames))
+	}
+	b := make([]byte, 0, len(magic)+1+maxGames+len(w)+len(random))
+	b = append(b, magic...)
+	b = append(b, byte(len(games)))
+	b = append(b, games...)
+	b = append(b, w[:]...)
+	b = append(b, random[:]...)
+	return sha256.Sum256(b)
+}
