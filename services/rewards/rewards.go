@@ -8,30 +8,29 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/roster"
+	"pinfold/internal/rules"
 )
 
 // Core is the fold of the rewards service. All its state is in the transaction.
 //
 //  1. FriendshipFormed raises the friend count of both wearers by one, FriendshipEnded lowers it by one, never below 0.
 //     HalfRefused has no effect.
-//  2. A wearer's awards are checked after each change of the friend count, and when a PinPaired takes effect: package
-//     roster decides whether it does. Where a fact changes two counts, Lo is checked before Hi.
-//  3. A check gives backgrounds until as many are given as are due under the rules in force: each time the first sport,
+//  2. A wearer's awards are checked after each change of the friend count, and when a PinPaired takes effect, which
+//     package roster decides. Where a fact changes two counts, Lo comes first, then Hi.
+//  3. A check gives backgrounds until as many were given as are due under the rules in force: each time the first sport,
 //     in the order of the rules, that was not yet given to this wearer. Then it gives each medal in ascending order that
-//     was reached and not yet given. Before any RulesAdopted, nothing is due.
-//  4. One check gives at most 125 backgrounds, so that no step exceeds 256 facts. The rest follows at the next check.
-//  5. Awards are kept: a lower count takes nothing back, and what was given once is not given again.
-//  6. AwardRevoked names an award by the (cause, index) of its fact. The award is no longer held, but counts as given. It
-//     has no effect when there is no such award or it is revoked already.
-//  7. BackgroundChosen has effect only when the wearer holds that background and is not erased. A chosen background that
-//     is revoked is no longer chosen; none takes its place.
-//  8. WearerErased: the wearer gets no further awards and is not ranked. The friend count goes on, and what the wearer
-//     holds stays in the totals. For the other wearers nothing changes.
-//  9. RulesAdopted replaces the rules and derives nothing: each wearer is checked under them when rule 2 next says so.
-//     Sports are known by id: what was given under earlier rules stays, and counts as given under the new ones. A
-//     sport that is listed twice counts once, one without an id not at all.
-//  10. A collection is complete when, at the last change to the wearer's record, as many backgrounds were held as the
-//     rules in force had sports.
+//     is due and was not yet given. Before any RulesAdopted, nothing is due.
+//  4. Awards are kept: a lower count takes nothing back, and what was given once is not given again.
+//  5. AwardRevoked names an award by its fact's (cause, index). The award is no longer held, but counts as given. It has
+//     no effect when there is no such award, or it is revoked already.
+//  6. BackgroundChosen has effect only when the wearer holds that background and is not erased. A chosen background that
+//     is revoked is no longer chosen, and none takes its place.
+//  7. WearerErased: the wearer gets no further awards and is not ranked. The friend count goes on, and what the wearer
+//     holds stays in the totals. To other wearers nothing changes.
+//  8. RulesAdopted replaces the rules and derives nothing: awards are checked under them when rule 2 next says so. A
+//     sport is known by its id: what was given under earlier rules is kept, and counts as given under the new ones.
+//  9. A collection is complete when, after the wearer's last check or revocation, the wearer held at least as many
+//     backgrounds as the rules then in force had sports.
 type Core struct{}
 
 // Name returns the name of the service.
@@ -43,9 +42,10 @@ func (Core) ActsOn() []fact.Family { return []fact.Family{fact.Friendship, fact.
 // Derives returns the family of the derived facts.
 func (Core) Derives() fact.Family { return fact.Award }
 
-// Step folds one fact into the transaction and returns the awards that follow from it, at most 256.
+// Step folds one fact into the transaction and returns the awards that follow from it. They are at most 256: two wearers
+// get at most a background for each sport of the rules and three medals each, and package rules bounds the sports.
 func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
-	s := step{tx: tx, cause: e.Seq}
+	s := step{tx: tx, cause: e.Seq, rules: inForce(tx)}
 	switch f := e.Fact.(type) {
 	case fact.FriendshipFormed:
 		s.count(f.Lo, oneMore)
@@ -73,29 +73,15 @@ func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
 	return s.facts
 }
 
-// step is one call of Step: what it works on, and what it has derived so far.
+// step is one call of Step: what it works with, and what it has derived so far.
 type step struct {
 	tx    kv.Tx
 	cause fact.Seq
+	rules ruling
 	facts []fact.Fact
 }
 
-// oneMore and oneLess stop at the ends: the log of a correct tap fold reaches neither, but a step is total.
-func oneMore(friends uint32) uint32 {
-	if friends == math.MaxUint32 {
-		return friends
-	}
-	return friends + 1
-}
-
-func oneLess(friends uint32) uint32 {
-	if friends == 0 {
-		return 0
-	}
-	return friends - 1
-}
-
-// count changes a wearer's friend count and does what follows from that: rank and awards.
+// count changes a wearer's friend count and does what follows from that.
 func (s *step) count(w fact.WearerID, change func(friends uint32) uint32) {
 	old := recordOf(s.tx, w)
 	rec := old
@@ -107,49 +93,56 @@ func (s *step) count(w fact.WearerID, change func(friends uint32) uint32) {
 		rerank(s.tx, w, old.friends, rec.friends)
 		s.check(w, &rec)
 	}
-	store(s.tx, w, old, rec)
+	s.store(w, old, rec)
 }
 
-// pair checks the awards of a wearer who was given a pin: the starter backgrounds.
+// oneMore and oneLess stop at the ends. The tap fold never leads beyond them, but a step is total.
+func oneMore(friends uint32) uint32 {
+	if friends == math.MaxUint32 {
+		return friends
+	}
+	return friends + 1
+}
+
+func oneLess(friends uint32) uint32 {
+	if friends == 0 {
+		return friends
+	}
+	return friends - 1
+}
+
+// pair gives a wearer who was paired with a pin what is due without a friend: the starter backgrounds.
 func (s *step) pair(w fact.WearerID) {
 	old := recordOf(s.tx, w)
 	rec := old
 	s.check(w, &rec)
-	store(s.tx, w, old, rec)
+	s.store(w, old, rec)
 }
 
-// maxBackgrounds is how many backgrounds one check gives at most: with the medals 128 facts for a wearer, 256 for two.
-const maxBackgrounds = 125
-
-// check gives the wearer what is due.
+// check gives the wearer all that is due and was not yet given.
 func (s *step) check(w fact.WearerID, rec *record) {
-	in, adopted := inForce(s.tx)
-	if !adopted {
+	if !s.rules.adopted() {
 		return
 	}
-	if missing := in.backgroundsDue(rec.friends) - int(rec.given); missing > 0 {
-		s.unlock(w, rec, in, min(missing, maxBackgrounds))
+	if missing := rules.BackgroundsDue(s.rules.Rules, rec.friends) - int(rec.given); missing > 0 {
+		s.unlock(w, rec, missing)
 	}
 	for _, m := range fact.Medals() {
-		if in.medalDue(m, rec.friends) && !rec.medals.has(m) {
+		if m > rec.medal && rules.MedalDue(s.rules.Rules, m, rec.friends) {
 			s.give(w, rec, award{medal: m}, fact.MedalAwarded{Wearer: w, Medal: m, Friends: rec.friends})
 		}
 	}
+	rec.complete = s.rules.completedBy(rec.held)
 }
 
-// unlock gives the wearer the next n backgrounds, or as many as the rules still have.
-func (s *step) unlock(w fact.WearerID, rec *record, in ruling, n int) {
-	given := rec.sports()
-	for sp := range in.order() {
-		if n == 0 {
-			return
-		}
-		if given[sp] {
-			continue
-		}
-		n--
+// unlock gives the wearer n backgrounds. There are as many left: no more are ever due than there are sports.
+func (s *step) unlock(w fact.WearerID, rec *record, n int) {
+	for sp := range s.rules.notIn(rec.sports()) {
 		s.give(w, rec, award{sport: sp},
 			fact.BackgroundUnlocked{Wearer: w, Background: sportID(s.tx, sp), Friends: rec.friends})
+		if n--; n == 0 {
+			return
+		}
 	}
 }
 
@@ -167,10 +160,10 @@ func (s *step) choose(f fact.BackgroundChosen) {
 	}
 	old := recordOf(s.tx, f.Wearer)
 	for _, a := range old.all() {
-		if a.held() && a.medal == 0 && sportID(s.tx, a.sport) == f.Background {
+		if a.medal == 0 && !a.revoked && sportID(s.tx, a.sport) == f.Background {
 			rec := old
 			rec.chosen = a.sport
-			store(s.tx, f.Wearer, old, rec)
+			s.store(f.Wearer, old, rec)
 			return
 		}
 	}
@@ -183,11 +176,21 @@ func (s *step) revoke(f fact.AwardRevoked) {
 	}
 	old := recordOf(s.tx, w)
 	for i, a := range old.all() {
-		if a.cause == f.Cause && uint32(a.index) == f.Index && a.held() {
+		if a.cause == f.Cause && uint32(a.index) == f.Index && !a.revoked {
 			rec := old
 			rec.revoke(i, a)
-			store(s.tx, w, old, rec)
+			rec.complete = s.rules.completedBy(rec.held)
+			s.store(w, old, rec)
 			return
 		}
 	}
+}
+
+// store replaces the wearer's record and brings the totals up to date.
+func (s *step) store(w fact.WearerID, old, rec record) {
+	if rec.head == old.head {
+		return // nor did the awards change, which are counted in the head
+	}
+	s.tx.Put(wearers, w[:], rec.encode())
+	moveTotals(s.tx, old.head, rec.head)
 }

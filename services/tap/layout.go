@@ -22,21 +22,24 @@ const (
 	bucketSchedule   = "schedule"   // "now" -> pending for 8, opens 8, closes 8, upload grace 8; all in milliseconds
 )
 
-// The sizes of keys and values that are more than one number.
+// The sizes of keys and values, as above.
 const (
-	halfKeySize    = 16 + 8
-	doneSize       = 8 + 8
-	pendingSize    = doneSize + 4 + 16
-	dueKeySize     = 8 + 8
-	pairKeySize    = 16 + 16
-	pairSize       = 8 + 1 + 1
-	markSize       = 8 + 4 + 8
-	markedPairSize = pairSize + 2*markSize
-	friendKeySize  = 16 + 8
-	friendshipSize = 16 + 16 + 16 + 8 + 8 + 1
-	scheduleSize   = 4 * 8
-	tallySums      = 8 + len(Tally{}.Refused) - 1
-	tallySize      = 8 * tallySums
+	wearerSize        = 16
+	halfKeySize       = 16 + 8
+	doneSize          = 8 + 8
+	pendingSize       = doneSize + 4 + wearerSize
+	dueKeySize        = 8 + 8
+	pairKeySize       = 2 * wearerSize
+	pairSize          = 8 + 1 + 1
+	markSize          = 8 + 4 + 8
+	markedPairSize    = pairSize + 2*markSize
+	friendKeySize     = wearerSize + 8
+	countSize         = 4
+	friendshipKeySize = 8
+	friendshipSize    = 2*wearerSize + 16 + 8 + 8 + 1
+	tallySums         = 8 + len(Tally{}.Refused) - 1
+	tallySize         = 8 * tallySums
+	scheduleSize      = 4 * 8
 )
 
 // half is what is kept of a reported half until its deadline, and its key.

@@ -27,11 +27,11 @@ func (s *step) report(h fact.Half) {
 		pending: true, counter: h.Counter, wearer: author.Wearer}
 	switch {
 	case !registered || author.Paired == 0: // row 2
-		s.refuse(fact.RefusedUnpairedPin, own)
+		s.refuse(fact.RefusedUnpairedPin, own.seq)
 	case author.Retired != 0 || roster.Erased(s.tx, author.Wearer): // row 3
-		s.refuse(fact.RefusedRetiredPin, own)
+		s.refuse(fact.RefusedRetiredPin, own.seq)
 	case !in.open(s.now): // row 4
-		s.refuse(fact.RefusedClosed, own)
+		s.refuse(fact.RefusedClosed, own.seq)
 	case !met || !mate.pending || s.overdue(mate): // row 5
 		s.tally.Pending++
 		s.keep(own)
@@ -46,24 +46,24 @@ func (s *step) judge(mate, own half) {
 	p := getPair(s.tx, mate.wearer, own.wearer)
 	switch {
 	case roster.Erased(s.tx, mate.wearer): // row 6
-		s.refuse(fact.RefusedRetiredPin, mate, own)
+		s.refuse(fact.RefusedRetiredPin, mate.seq, own.seq)
 	case mate.wearer == own.wearer: // row 7
-		s.refuse(fact.RefusedSameWearer, mate, own)
+		s.refuse(fact.RefusedSameWearer, mate.seq, own.seq)
 	case p.blocks[0] || p.blocks[1]: // row 8
-		s.refuse(fact.RefusedBlocked, mate, own)
+		s.refuse(fact.RefusedBlocked, mate.seq, own.seq)
 	case p.standing == friends: // row 9
 		s.tally.AlreadyFriends += 2
 	case p.standing == revoked: // row 10
-		s.refuse(fact.RefusedRevoked, mate, own)
+		s.refuse(fact.RefusedRevoked, mate.seq, own.seq)
 	case !s.higher(p, mate) || !s.higher(p, own): // row 11
-		s.refuse(fact.RefusedUnfriended, mate, own)
+		s.refuse(fact.RefusedUnfriended, mate.seq, own.seq)
 	default: // row 12
 		s.tally.Matched += 2
 		s.form(p, mate, own)
 	}
 	s.tally.Pending-- // the mate is no longer
 	mate.pending, own.pending = false, false
-	s.keep(mate)
+	s.put(mate)
 	s.keep(own)
 }
 
@@ -85,10 +85,10 @@ func (s *step) higher(p pair, h half) bool {
 	return pin.Paired > m.seq
 }
 
-func (s *step) refuse(refusal fact.Refusal, halves ...half) {
-	for _, h := range halves {
+func (s *step) refuse(refusal fact.Refusal, halves ...fact.Seq) {
+	for _, seq := range halves {
 		s.tally.Refused[refusal]++
-		s.derive(fact.HalfRefused{Half: h.seq, Refusal: refusal})
+		s.derive(fact.HalfRefused{Half: seq, Refusal: refusal})
 	}
 }
 
@@ -104,11 +104,13 @@ func (s *step) half(tap fact.TapID, author fact.PinID) (half, bool) {
 	return decodeHalf(k, v), true
 }
 
+// keep begins a record: the half and its place among those that fall due.
 func (s *step) keep(h half) {
-	k := halfKey(h.tap, h.author)
-	s.tx.Put(bucketHalf, k, h.encode())
-	s.tx.Put(bucketDue, dueKey(h.deadline, h.seq), k)
+	s.put(h)
+	s.tx.Put(bucketDue, dueKey(h.deadline, h.seq), halfKey(h.tap, h.author))
 }
+
+func (s *step) put(h half) { s.tx.Put(bucketHalf, halfKey(h.tap, h.author), h.encode()) }
 
 // drop removes an overdue record. A pending half thereby gets its outcome.
 func (s *step) drop(h half) {

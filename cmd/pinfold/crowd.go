@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"pinfold/internal/crowd"
+)
+
+// crowdFlags say who meets whom.
+type crowdFlags struct {
+	Contacts string `help:"File of contacts in the format of SocioPatterns (lines: t i j), plain or gzip. Without it, a small crowd is made up." type:"existingfile" placeholder:"FILE"`
+	People   int    `help:"People in the crowd that is made up." default:"180"`
+	Phones   string `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's halves once." enum:"perfect" default:"perfect"`
+	Seed     uint64 `help:"Of keys, wearers and nonces: the same seed is the same crowd, whose second visit repeats the first." default:"1"`
+}
+
+// Validate implements kong.Validatable.
+func (f crowdFlags) Validate() error {
+	if f.People < 2 || f.People > 100_000 {
+		return fmt.Errorf("--people=%d: want 2 to 100,000", f.People)
+	}
+	return nil
+}
+
+func (f crowdFlags) contacts() (crowd.Contacts, error) {
+	if f.Contacts == "" {
+		return crowd.Synthetic(f.People, f.Seed), nil
+	}
+	return crowd.ReadContacts(f.Contacts)
+}
+
+type crowdCommand struct {
+	crowdFlags
+	Gateway string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+}
+
+func (c *crowdCommand) Run(s *session) error {
+	contacts, err := c.contacts()
+	if err != nil {
+		return err
+	}
+	summary, err := s.play(s.ctx, c.Gateway, contacts, c.Seed)
+	if err != nil {
+		return err
+	}
+	return s.printSummary(summary)
+}
+
+// play lets a crowd meet, with a progress bar on standard error if that is a terminal.
+func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, seed uint64) (crowd.Summary, error) {
+	conn, err := dialPlain(gateway)
+	if err != nil {
+		return crowd.Summary{}, err
+	}
+	defer conn.Close()
+	config := crowd.Config{Gateway: conn, Contacts: contacts, Seed: seed}
+	if f, ok := s.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		bar := progressbar.NewOptions(2*len(contacts.Encounters), progressbar.OptionSetWriter(f), progressbar.OptionShowCount(),
+			progressbar.OptionSetDescription("halves"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("halves"),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+		defer func() { _ = bar.Finish() }()
+		config.Progress = func(answered, _ int) { _ = bar.Set(answered) }
+	}
+	summary, err := crowd.New(config).Play(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
+	return summary, err
+}
+
+func (s *session) printSummary(sum crowd.Summary) error {
+	if s.output == "json" {
+		return json.NewEncoder(s.stdout).Encode(sum)
+	}
+	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "people\t%d\n", sum.People)
+	fmt.Fprintf(w, "taps\t%d\n", sum.Taps)
+	fmt.Fprintf(w, "friendships\t%d\n", sum.Friendships)
+	fmt.Fprintf(w, "medals\t%d bronze, %d silver, %d gold\n", sum.Medals.Bronze, sum.Medals.Silver, sum.Medals.Gold)
+	fmt.Fprintf(w, "backgrounds\t%d\n", sum.Backgrounds)
+	fmt.Fprintf(w, "complete collections\t%d\n", sum.CompleteCollections)
+	fmt.Fprintf(w, "halves\t%d, of which %d duplicates and %d refused\n", sum.Halves, sum.Duplicates, sum.Refused)
+	fmt.Fprintf(w, "not admitted\t%d\n", sum.NotAdmitted)
+	fmt.Fprintf(w, "seconds\t%.2f\n", sum.Seconds)
+	fmt.Fprintf(w, "halves per second\t%.0f\n", sum.HalvesPerSecond)
+	return w.Flush()
+}

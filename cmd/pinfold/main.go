@@ -1,0 +1,106 @@
+// Command pinfold is the whole of Pinfold in one binary: every service, the crowd that exercises them, and the demo.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"pinfold/internal/fold"
+	gateway "pinfold/services/gateway/server"
+)
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitDiverged = 3 // a view, a replica and the log do not agree: look before you start it again
+)
+
+const description = `The system behind a digital pin for the Games.
+
+Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data.
+Results go to standard output, everything else to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree.
+
+Examples:
+  pinfold demo                                  everything in one process, with a small crowd
+  pinfold up --data games                       the services in one process, to be kept
+  pinfold crowd --contacts contacts.dat.gz      replay who met whom through a running gateway
+  pinfold tap --nats nats://127.0.0.1:4222      one service of a cluster`
+
+// CLI is the command line.
+type CLI struct {
+	Output   string `help:"How results are printed: ${enum}." enum:"table,json" default:"table"`
+	LogLevel string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+
+	Up      upCommand      `cmd:"" help:"Run all services in one process, with the log embedded."`
+	Gateway gatewayCommand `cmd:"" help:"Run a gateway against a NATS cluster."`
+	Tap     tapCommand     `cmd:"" help:"Run a tap service against a NATS cluster."`
+	Rewards rewardsCommand `cmd:"" help:"Run a rewards service against a NATS cluster."`
+	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
+	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// session is what every command is run with.
+type session struct {
+	ctx    context.Context //nolint:containedctx // it lives as long as the command
+	stdout io.Writer
+	stderr io.Writer
+	output string
+	logger *slog.Logger
+}
+
+// run runs the command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var cli CLI
+	limits := gateway.DefaultLimits()
+	exited := -1
+	parser, err := kong.New(&cli, kong.Name("pinfold"), kong.Description(description), kong.DefaultEnvars("PINFOLD"),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst)})
+	if err != nil {
+		fmt.Fprintln(stderr, "pinfold:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // help was asked for
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "pinfold: %v\nTry pinfold --help.\n", err)
+		return exitUsage
+	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cli.LogLevel)) // one of the enum
+	s := &session{ctx: ctx, stdout: stdout, stderr: stderr, output: cli.Output,
+		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
+	if err := command.Run(s); err != nil {
+		fmt.Fprintln(stderr, "pinfold:", err)
+		return exitCode(err)
+	}
+	return exitOK
+}
+
+func exitCode(err error) int {
+	var diverged *fold.DivergedError
+	var misfit *fold.MisfitError
+	if errors.As(err, &diverged) || errors.As(err, &misfit) {
+		return exitDiverged
+	}
+	return exitFailed
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/rules"
+	"pinfold/internal/serve"
+	gateway "pinfold/services/gateway/server"
+	rewards "pinfold/services/rewards/server"
+	tap "pinfold/services/tap/server"
+)
+
+// storeFlags say where things are kept and of which Games.
+type storeFlags struct {
+	Data  string `help:"Folder of everything that is kept." default:"pinfold-data" type:"path"`
+	Games string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
+}
+
+// Validate implements kong.Validatable.
+func (f storeFlags) Validate() error { return eventlog.CheckGames(f.Games) }
+
+func (f storeFlags) view(service string) string { return filepath.Join(f.Data, "views", service+".db") }
+
+// natsFlags say where the log is.
+type natsFlags struct {
+	NATS string `name:"nats" help:"URL of the NATS cluster." required:"" placeholder:"URL"`
+}
+
+// serviceFlags are those of one service of a cluster.
+type serviceFlags struct {
+	storeFlags
+	natsFlags
+}
+
+// serve runs a service, with a connection to NATS that lasts as long.
+func (f serviceFlags) serve(s *session, name, listen string, run func(context.Context, serve.Config) error) error {
+	listener, err := serve.Listen(listen)
+	if err != nil {
+		return err
+	}
+	logger := s.logger.With("service", name)
+	nc, err := nats.Connect(f.NATS, nats.Name("pinfold "+name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Warn("NATS disconnected", "error", err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("NATS connected again") }))
+	if err != nil {
+		return fmt.Errorf("NATS at %s: %w", f.NATS, err)
+	}
+	defer nc.Close()
+	return run(s.ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger})
+}
+
+type tapCommand struct {
+	serviceFlags
+	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7401"`
+}
+
+func (c *tapCommand) Run(s *session) error { return c.serve(s, "tap", c.Listen, tap.Run) }
+
+type rewardsCommand struct {
+	serviceFlags
+	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7402"`
+}
+
+func (c *rewardsCommand) Run(s *session) error { return c.serve(s, "rewards", c.Listen, rewards.Run) }
+
+// gatewayFlags are those of a gateway, wherever the log is.
+type gatewayFlags struct {
+	Listen    string        `help:"Address of the public gRPC API; loopback only." default:"127.0.0.1:7400"`
+	Rules     string        `help:"File of the rules to be in force. In a new log the default is Tokyo 2020; a log that has others in force refuses." type:"existingfile" placeholder:"FILE"`
+	Tolerance time.Duration `help:"How far ahead of the gateway's a pin's clock may be." default:"${tolerance}"`
+	PinRate   float64       `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
+	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
+}
+
+// config fills in what the flags say.
+func (f gatewayFlags) config(base serve.Config, tapAddresses, rewardsAddresses string, replicas int) (gateway.Config, error) {
+	var inForce *fact.Rules
+	if f.Rules != "" {
+		r, err := rules.ReadFile(f.Rules)
+		if err != nil {
+			return gateway.Config{}, err
+		}
+		inForce = &r
+	}
+	return gateway.Config{
+		Config: base, Replicas: replicas, Rules: inForce, Tap: tapAddresses, Rewards: rewardsAddresses,
+		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst},
+	}, nil
+}
+
+type gatewayCommand struct {
+	serviceFlags
+	gatewayFlags
+	Tap      string `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
+	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
+	Replicas int    `help:"Servers that keep the log, if this gateway makes it." default:"1"`
+}
+
+func (c *gatewayCommand) Run(s *session) error {
+	return c.serve(s, "gateway", c.Listen, func(ctx context.Context, base serve.Config) error {
+		config, err := c.config(base, c.Tap, c.Rewards, c.Replicas)
+		if err != nil {
+			return err
+		}
+		return gateway.Run(ctx, config)
+	})
+}
+
+// quiet is a logger that passes on warnings only, for where a crowd's progress is shown.
+func quiet(s *session) *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

@@ -1,0 +1,94 @@
+// Package crowd simulates people with pins and phones. They speak the real protocol: pins sign with real keys and check
+// each other, phones deliver to a gateway over gRPC.
+package crowd
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"pinfold/internal/fact"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+)
+
+// Midnight is the midnight before the first day of every crowd: 23 July 2021 in Tokyo. It is fixed, so that a crowd
+// that plays again signs the very same statements.
+var Midnight = fact.UnixMilli(time.Date(2021, 7, 23, 0, 0, 0, 0, time.FixedZone("JST", 9*3600)).UnixMilli())
+
+// Config says who meets whom, and through which gateway it is reported.
+type Config struct {
+	Gateway  grpc.ClientConnInterface
+	Contacts Contacts
+	Seed     uint64 // of keys, wearers and nonces: the same seed is the same crowd
+	// Progress, if not nil, is called as halves are delivered.
+	Progress func(delivered, total int)
+	// Answered, if not nil, is called with the final answer to each statement, by several goroutines.
+	Answered func(raw []byte, a *gatewayv1.Answer)
+}
+
+// Crowd is a number of people, each with a pin and a phone.
+type Crowd struct {
+	config  Config
+	gateway gatewayv1.GatewayServiceClient
+	phones  []*phone
+}
+
+// New makes a crowd.
+func New(c Config) *Crowd {
+	crowd := &Crowd{config: c, gateway: gatewayv1.NewGatewayServiceClient(c.Gateway)}
+	for i := range c.Contacts.People {
+		secret := sha256.Sum256(fmt.Appendf(nil, "crowd %d person %d", c.Seed, i))
+		crowd.phones = append(crowd.phones, &phone{
+			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret),
+		})
+	}
+	return crowd
+}
+
+// Wearer returns the wearer with the given number.
+func (c *Crowd) Wearer(i int) fact.WearerID { return c.phones[i].wearer }
+
+// enrolAtOnce is how many wearers pair their pins at the same time.
+const enrolAtOnce = 16
+
+func (c *Crowd) enrol(ctx context.Context) error {
+	const atOnce = 1000 // the most that a request may hold
+	operator := gatewayv1.NewOperatorServiceClient(c.config.Gateway)
+	for rest := c.phones; len(rest) > 0; rest = rest[min(atOnce, len(rest)):] {
+		var b gatewayv1.RegisterPinsRequest_builder
+		for _, p := range rest[:min(atOnce, len(rest))] {
+			key := p.pin.Key()
+			b.Pins = append(b.Pins, gatewayv1.Registration_builder{Pin: p.pin.ID().String(), PublicKey: key[:]}.Build())
+		}
+		if err := persist(ctx, func(ctx context.Context) error {
+			_, err := operator.RegisterPins(ctx, b.Build())
+			return err
+		}); err != nil {
+			return fmt.Errorf("register pins: %w", err)
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(enrolAtOnce)
+	for _, p := range c.phones {
+		group.Go(func() error { return p.pair(ctx, c.gateway) })
+	}
+	return group.Wait()
+}
+
+// meet plays one tap between two pins that approached each other, and returns both halves.
+func meet(a, b *Side, at fact.UnixMilli) (halfA, halfB Signed, err error) {
+	if halfA, err = a.Sign(b.Hello(), at); err != nil {
+		return
+	}
+	if halfB, err = b.Sign(a.Hello(), at); err != nil {
+		return
+	}
+	if err = a.Check(b.Hello(), halfB); err != nil {
+		return
+	}
+	return halfA, halfB, b.Check(a.Hello(), halfA)
+}

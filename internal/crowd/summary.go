@@ -1,0 +1,88 @@
+package crowd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	logv1 "pinfold/proto/pinfold/log/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	tapv1 "pinfold/proto/pinfold/tap/v1"
+)
+
+// Summary is what came of a crowd, as the services tell it.
+type Summary struct {
+	People              int     `json:"people"`
+	Taps                int     `json:"taps"`
+	Friendships         uint64  `json:"friendships"`
+	Medals              Medals  `json:"medals"`
+	Backgrounds         uint64  `json:"backgrounds"`
+	CompleteCollections uint64  `json:"complete_collections"`
+	Halves              uint64  `json:"halves"`            // HalfReported in the log
+	Duplicates          uint64  `json:"duplicates"`        // of these, halves that the log had before
+	Refused             uint64  `json:"refused"`           // HalfRefused, expiry apart
+	NotAdmitted         int     `json:"not_admitted"`      // halves that the gateway refused for good
+	Seconds             float64 `json:"seconds"`           // from the first tap until all awards that followed were known
+	HalvesPerSecond     float64 `json:"halves_per_second"` // delivered in that time
+}
+
+// Medals are the wearers who hold each medal.
+type Medals struct {
+	Bronze uint64 `json:"bronze"`
+	Silver uint64 `json:"silver"`
+	Gold   uint64 `json:"gold"`
+}
+
+// Play registers and pairs the pins, lets all encounters happen as fast as it goes, one tap each, and returns what came
+// of it, once everything that followed is known. Phones are perfect: each delivers its own pin's halves, and tries
+// again what did not get through.
+func (c *Crowd) Play(ctx context.Context) (Summary, error) {
+	if err := c.enrol(ctx); err != nil {
+		return Summary{}, err
+	}
+	began := time.Now()
+	report, err := c.play(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	s, err := Summarize(ctx, c.gateway, report.lastSeq)
+	if err != nil {
+		return Summary{}, err
+	}
+	s.People, s.Taps, s.NotAdmitted = c.config.Contacts.People, report.taps, report.refused
+	s.Seconds = time.Since(began).Seconds()
+	s.HalvesPerSecond = float64(report.delivered) / s.Seconds
+	return s, nil
+}
+
+// Summarize asks the gateway for the sums over all wearers once everything that followed from the facts up to minSeq is
+// known.
+func Summarize(ctx context.Context, gateway gatewayv1.GatewayServiceClient, minSeq uint64) (Summary, error) {
+	var outcomes *tapv1.GetOutcomesResponse
+	var totals *rewardsv1.GetTotalsResponse
+	err := persist(ctx, func(ctx context.Context) (err error) {
+		if outcomes, err = gateway.GetOutcomes(ctx, tapv1.GetOutcomesRequest_builder{MinSeq: minSeq}.Build()); err != nil {
+			return err
+		}
+		totals, err = gateway.GetTotals(ctx, rewardsv1.GetTotalsRequest_builder{MinSeq: minSeq}.Build())
+		return err
+	})
+	if err != nil {
+		return Summary{}, fmt.Errorf("summary: %w", err)
+	}
+	s := Summary{
+		Friendships:         outcomes.GetFriendships(),
+		Medals:              Medals{Bronze: totals.GetBronze(), Silver: totals.GetSilver(), Gold: totals.GetGold()},
+		Backgrounds:         totals.GetBackgrounds(),
+		CompleteCollections: totals.GetCompleteCollections(),
+		Halves:              outcomes.GetHalves(),
+		Duplicates:          outcomes.GetDuplicate(),
+	}
+	for _, r := range outcomes.GetRefused() {
+		if r.GetRefusal() != logv1.Refusal_REFUSAL_EXPIRED {
+			s.Refused += r.GetHalves()
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+)
+
+// Domain is the domain of the reasons in google.rpc.ErrorInfo.
+const Domain = "pinfold"
+
+// ReasonName returns the reason as it stands in google.rpc.ErrorInfo: SELF_TAP, not REASON_SELF_TAP.
+func ReasonName(r gatewayv1.Reason) string { return strings.TrimPrefix(r.String(), "REASON_") }
+
+// Errorf returns a gRPC error with a reason. The message is to name the field, the value and the rule.
+func Errorf(code codes.Code, reason gatewayv1.Reason, format string, args ...any) error {
+	s := status.New(code, ReasonName(reason)+": "+fmt.Sprintf(format, args...))
+	detailed, err := s.WithDetails(&errdetails.ErrorInfo{Reason: ReasonName(reason), Domain: Domain})
+	if err != nil {
+		return s.Err()
+	}
+	return detailed.Err()
+}
+
+// Reason returns the name of the reason that a gRPC error carries, or "".
+func Reason(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == Domain {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// Malformed is the error for a field of a request that does not say what it should.
+func Malformed(field string, err error) error {
+	return Errorf(codes.InvalidArgument, gatewayv1.Reason_REASON_MALFORMED, "%s: %v", field, err)
+}
+
+// Wearer reads a wearer out of the request field of that name.
+func Wearer(field, text string) (fact.WearerID, error) {
+	w, err := fact.ParseWearerID(text)
+	if err != nil {
+		return w, Malformed(field, err)
+	}
+	return w, nil
+}
+
+// WaitSeq waits, within the deadline of the call, until the runner has folded seq.
+func WaitSeq(ctx context.Context, r *fold.Runner, seq uint64) error {
+	return notReached(ctx, r, seq, func(ctx context.Context) error { return r.Wait(ctx, fact.Seq(seq)) })
+}
+
+// Settle waits, within the deadline of the call, until all that followed from the facts up to seq has come by.
+func Settle(ctx context.Context, r *fold.Runner, seq uint64) (reached fact.Seq, err error) {
+	err = notReached(ctx, r, seq, func(ctx context.Context) (err error) {
+		reached, err = r.Settle(ctx, fact.Seq(seq))
+		return err
+	})
+	return reached, err
+}
+
+// answerMargin is what is kept of a call's deadline, so that the answer reaches the caller before it gives up.
+const answerMargin = 50 * time.Millisecond
+
+func notReached(ctx context.Context, r *fold.Runner, seq uint64, wait func(context.Context) error) error {
+	waiting := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
+		defer cancel()
+	}
+	err := wait(waiting)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Errorf(codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED,
+			"min_seq %d: this service has folded up to %d", seq, r.Progress().Seq)
+	}
+	if err != nil {
+		return status.FromContextError(err).Err()
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fold"
+	"pinfold/internal/view"
+)
+
+// Config is what every service is started with.
+type Config struct {
+	NATS     *nats.Conn   // where the log is; the service does not close it
+	Games    string       // whose log it is
+	View     string       // path of the view's file
+	Listener net.Listener // where the gRPC API is served; the service closes it
+	Logger   *slog.Logger
+}
+
+// API is what a service serves beside its fold.
+type API struct {
+	// Register puts the service's gRPC services on the server.
+	Register func(grpc.ServiceRegistrar)
+	// Ready, if not nil, is called when the fold has caught up, before the first call is served. Its error ends Run.
+	Ready func() error
+	// Tasks go on beside the fold until the context ends.
+	Tasks []func(context.Context) error
+}
+
+// Run runs a service: it folds the log into the view, and serves the API once it has folded what was in the log when it
+// started. It returns nil when the context ends, and an error when the service must not go on.
+func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api func(*fold.Runner) API) error {
+	store, err := view.OpenBolt(c.View)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	runner, err := fold.Open(ctx, fold.Config{Core: core, Log: log, View: store, Logger: c.Logger})
+	if err != nil {
+		return IgnoreEnd(ctx, err)
+	}
+	server := New(c.Logger)
+	a := api(runner)
+	a.Register(server)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return server.Run(ctx, c.Listener) })
+	group.Go(func() error { return IgnoreEnd(ctx, catchUp(ctx, c, log, runner, server, a.Ready)) })
+	for _, task := range a.Tasks {
+		group.Go(func() error { return IgnoreEnd(ctx, task(ctx)) })
+	}
+	return group.Wait()
+}
+
+func catchUp(ctx context.Context, c Config, log eventlog.Log, runner *fold.Runner, server *Server, ready func() error) error {
+	head, err := log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if err := runner.Wait(ctx, head.Last); err != nil {
+		return err
+	}
+	if ready != nil {
+		if err := ready(); err != nil {
+			return err
+		}
+	}
+	server.Serving(true)
+	c.Logger.Info("serving", "address", c.Listener.Addr().String(), "seq", uint64(head.Last))
+	return nil
+}
+
+// RunFold runs a service that is a fold and nothing else: it waits for the log, then does as Run.
+func RunFold(ctx context.Context, c Config, core fold.Core, register func(grpc.ServiceRegistrar, *fold.Runner)) error {
+	defer c.Listener.Close() // for the ways out before it is served
+	log, err := awaitLog(ctx, c)
+	if err != nil {
+		return IgnoreEnd(ctx, err)
+	}
+	return Run(ctx, c, log, core, func(runner *fold.Runner) API {
+		return API{Register: func(s grpc.ServiceRegistrar) { register(s, runner) }}
+	})
+}
+
+// pollLog is how often a service that was started before the log was made looks for it.
+const pollLog = 200 * time.Millisecond
+
+// awaitLog opens the log of the Games, and waits until there is one: a gateway makes it.
+func awaitLog(ctx context.Context, c Config) (eventlog.Log, error) {
+	said := false
+	for {
+		log, err := eventlog.Open(ctx, c.NATS, c.Games)
+		if err == nil {
+			return log, nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrNoLog) && !errors.Is(err, context.DeadlineExceeded) {
+			return nil, err
+		}
+		if !said {
+			c.Logger.Info("waiting for the log: a gateway makes it", "games", c.Games)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pollLog):
+		}
+	}
+}
+
+// IgnoreEnd drops the error of something that was cut off because the context ended.
+func IgnoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

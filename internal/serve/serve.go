@@ -1,0 +1,130 @@
+// Package serve is what the shells of all services have in common: a gRPC server on loopback with health, reflection,
+// deadlines and limits, errors with reasons, and a fold running behind it.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// MaxMessage is the largest request and answer, in bytes.
+	MaxMessage = 4 << 20
+	// maxDeadline bounds every call, also one whose caller set no deadline.
+	maxDeadline = 30 * time.Second
+	// stopGrace is how long calls in progress may go on after a stop was asked for.
+	stopGrace = 5 * time.Second
+)
+
+// Listen opens a TCP listener on a loopback address, given as host:port. Any other address is refused: until callers
+// prove who they are, nobody but this machine may call.
+func Listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen %q: want host:port: %w", address, err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("listen %q: only a loopback address such as 127.0.0.1 is allowed", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// Server is a gRPC server of one service. Register services on it, then Run.
+type Server struct {
+	*grpc.Server
+	health *health.Server
+	ready  atomic.Bool
+}
+
+// New returns a server that says it is not serving yet.
+func New(logger *slog.Logger) *Server {
+	s := &Server{health: health.NewServer()}
+	s.Server = grpc.NewServer(
+		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.MaxSendMsgSize(MaxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.ChainUnaryInterceptor(recoverPanic(logger), s.whenServing, bound),
+	)
+	s.Serving(false)
+	grpc_health_v1.RegisterHealthServer(s, s.health)
+	reflection.Register(s)
+	return s
+}
+
+// Serving sets what the health service answers. While the service is not serving, every other call is UNAVAILABLE.
+func (s *Server) Serving(yes bool) {
+	s.ready.Store(yes)
+	state := grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	if yes {
+		state = grpc_health_v1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", state)
+}
+
+// Run serves on the listener until the context ends, and then lets the calls in progress come to their end.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		s.health.Shutdown()
+		cut := time.AfterFunc(stopGrace, s.Stop)
+		defer cut.Stop()
+		s.GracefulStop()
+	})
+	err := s.Serve(l)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) whenServing(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if !s.ready.Load() && !strings.HasPrefix(info.FullMethod, "/grpc.health.v1.") {
+		return nil, status.Error(codes.Unavailable, "starting: the service has not folded the log yet")
+	}
+	return handler(ctx, req)
+}
+
+// recoverPanic answers INTERNAL to a call that panicked, and logs where.
+func recoverPanic(logger *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				logger.ErrorContext(ctx, "a call panicked", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
+				err = status.Error(codes.Internal, "internal error")
+			}
+		}()
+		return handler(ctx, req)
+	}
+}
+
+func bound(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+	defer cancel()
+	return handler(ctx, req)
+}

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"encoding/hex"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/kv"
+	"pinfold/internal/roster"
+	"pinfold/internal/statement"
+)
+
+// Register returns the facts that admit those of the pins that are not registered yet, or a *Refusal.
+func Register(r kv.Reader, ids []fact.PinID, keys []fact.PublicKey) ([]fact.Fact, error) {
+	var facts []fact.Fact
+	asked := make(map[fact.PinID]bool, len(ids))
+	for i, key := range keys {
+		if key.PinID() != ids[i] {
+			return nil, refuse(KeyMismatch, "pins[%d]: pin %v: the first 8 bytes of the SHA-256 of its key are %v", i, ids[i], key.PinID())
+		}
+		if smallOrder(key) {
+			return nil, refuse(Malformed, "pins[%d]: pin %v: its key is a point of small order, for which signatures can be made up", i, ids[i])
+		}
+		if _, known := roster.PinByID(r, ids[i]); known || asked[ids[i]] {
+			continue
+		}
+		asked[ids[i]] = true
+		facts = append(facts, fact.PinRegistered{Key: key})
+	}
+	return facts, nil
+}
+
+// Pair returns the fact that pairs the pin of the proof with the wearer, nothing if it is paired with that wearer
+// already, or a *Refusal. Random is what the challenge was made with.
+func Pair(r kv.Reader, games string, wearer fact.WearerID, random [16]byte, proof fact.Proof, sig fact.Signature) ([]fact.Fact, error) {
+	if proof.Challenge != statement.Challenge(games, wearer, random) {
+		return nil, refuse(ChallengeExpired, "challenge: not the one that was made for wearer %v", wearer)
+	}
+	pin, known := roster.PinByID(r, proof.Pin)
+	switch {
+	case !known:
+		return nil, refuse(UnknownPin, "pin %v: not registered", proof.Pin)
+	case pin.Retired != 0:
+		return nil, refuse(RetiredPin, "pin %v: retired", proof.Pin)
+	case roster.Erased(r, wearer):
+		return nil, refuse(RetiredPin, "wearer %v: erased", wearer)
+	case !statement.Verify(pin.Key, statement.AppendProof(nil, proof), sig):
+		return nil, refuse(BadSignature, "signature: not that of pin %v over these bytes", proof.Pin)
+	case pin.Paired != 0 && pin.Wearer != wearer:
+		return nil, refuse(PairedElsewhere, "pin %v: paired with another wearer, for ever", proof.Pin)
+	case pin.Paired != 0:
+		return nil, nil
+	}
+	return []fact.Fact{fact.PinPaired{Wearer: wearer, Proof: proof, Signature: sig, Random: random}}, nil
+}
+
+// smallOrderPoints are the encodings of the points whose order divides the cofactor 8, the sign bit aside: with such a
+// key one signature fits many messages. The list is that of libsodium's ge25519_has_small_order, which refuses them when
+// it verifies; crypto/ed25519 does not.
+var smallOrderPoints = [7]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+func smallOrder(key fact.PublicKey) bool {
+	key[31] &= 0x7f
+	text := hex.EncodeToString(key[:])
+	for _, p := range smallOrderPoints {
+		if p == text {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,75 @@
+// Package gateway is the core of the gateway: what it knows of the roster, and admission, the check of what may enter
+// the log. Admission is the only place of Pinfold that refuses with an error.
+package gateway
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/kv"
+	"pinfold/internal/roster"
+)
+
+// The buckets beside those of package roster.
+const (
+	bucketLast  = "last"  // family -> the sequence of its last fact
+	bucketRules = "rules" // "now" -> the rules in force, JSON
+)
+
+var rulesKey = []byte("now")
+
+// Core is the fold of the gateway. Its rules:
+//
+//  1. Roster and time are folded as in roster.Apply: the first in the log wins.
+//  2. The rules in force are those adopted last.
+//  3. The last sequence of each of the two families is kept: the fence of the gateway's next write.
+//
+// It derives nothing.
+type Core struct{}
+
+// Name names the service.
+func (Core) Name() string { return "gateway" }
+
+// ActsOn returns the families that the gateway fences its writes by.
+func (Core) ActsOn() []fact.Family { return []fact.Family{fact.Roster, fact.Clock} }
+
+// Derives returns no family.
+func (Core) Derives() fact.Family { return "" }
+
+// Step folds one fact. It returns nothing.
+func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
+	roster.Apply(tx, e)
+	if f, ok := e.Fact.(fact.RulesAdopted); ok {
+		v, err := json.Marshal(f.Rules)
+		if err != nil {
+			panic(fmt.Sprintf("gateway: rules as JSON: %v", err)) // a struct of numbers and strings
+		}
+		tx.Put(bucketRules, rulesKey, v)
+	}
+	tx.Put(bucketLast, []byte(e.Fact.Family()), binary.BigEndian.AppendUint64(nil, uint64(e.Seq)))
+	return nil
+}
+
+// LastOf returns the last sequence of the roster or time family, 0 if it has no fact yet.
+func LastOf(r kv.Reader, f fact.Family) fact.Seq {
+	v := r.Get(bucketLast, []byte(f))
+	if v == nil {
+		return 0
+	}
+	return fact.Seq(binary.BigEndian.Uint64(v))
+}
+
+// RulesInForce returns the rules adopted last, and whether any were.
+func RulesInForce(r kv.Reader) (fact.Rules, bool) {
+	v := r.Get(bucketRules, rulesKey)
+	if v == nil {
+		return fact.Rules{}, false
+	}
+	var rules fact.Rules
+	if err := json.Unmarshal(v, &rules); err != nil {
+		panic(fmt.Sprintf("gateway: rules in the view: %v", err)) // Step wrote them
+	}
+	return rules, true
+}

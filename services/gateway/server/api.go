@@ -1,0 +1,301 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/kv"
+	"pinfold/internal/roster"
+	"pinfold/internal/serve"
+	"pinfold/internal/statement"
+	"pinfold/internal/view"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	tapv1 "pinfold/proto/pinfold/tap/v1"
+	"pinfold/services/gateway"
+)
+
+// MaxUpload is the largest number of statements in one Deliver.
+const MaxUpload = 500
+
+const (
+	// challengeLife is how long a pin may take to sign: long enough to find the button.
+	challengeLife = 5 * time.Minute
+	// maxChallenges bounds what is remembered of pairings that were begun.
+	maxChallenges = 100_000
+)
+
+// api serves GatewayService.
+type api struct {
+	gatewayv1.UnimplementedGatewayServiceServer
+	config     Config
+	runner     *fold.Runner
+	roster     *clerk
+	clock      *clerk
+	committer  *committer
+	limiter    *limiter
+	challenges *recent[fact.Challenge, pairing]
+	services   *services
+}
+
+// pairing is what a challenge was made for.
+type pairing struct {
+	wearer  fact.WearerID
+	random  [16]byte
+	expires fact.UnixMilli
+}
+
+func newAPI(c Config, log eventlog.Log, runner *fold.Runner, s *services) *api {
+	return &api{
+		config:     c,
+		runner:     runner,
+		roster:     &clerk{log: log, runner: runner, family: fact.Roster},
+		clock:      &clerk{log: log, runner: runner, family: fact.Clock},
+		committer:  newCommitter(log, c.Logger),
+		limiter:    newLimiter(c.Limits),
+		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
+		services:   s,
+	}
+}
+
+// keepTime writes that time has passed, unless another gateway just has.
+func (a *api) keepTime(ctx context.Context) error {
+	ticker := time.NewTicker(TimeInterval / 4)
+	defer ticker.Stop()
+	for {
+		_, _, err := a.clock.write(ctx, func(r kv.Reader) ([]fact.Fact, error) {
+			now := a.config.Now()
+			if now < roster.Now(r).Add(TimeInterval) {
+				return nil, nil
+			}
+			return []fact.Fact{fact.TimePassed{Time: now}}, nil
+		})
+		if err != nil && ctx.Err() == nil {
+			a.config.Logger.Warn("the time was not written, trying again", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// BeginPairing implements GatewayService.
+func (a *api) BeginPairing(_ context.Context, req *gatewayv1.BeginPairingRequest) (*gatewayv1.BeginPairingResponse, error) {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return nil, err
+	}
+	p := pairing{wearer: wearer, expires: a.config.Now().Add(challengeLife)}
+	_, _ = rand.Read(p.random[:]) // never fails
+	challenge := statement.Challenge(a.config.Games, wearer, p.random)
+	a.challenges.put(challenge, p)
+	return gatewayv1.BeginPairingResponse_builder{Challenge: challenge[:], ExpiresMs: int64(p.expires)}.Build(), nil
+}
+
+// PairPin implements GatewayService.
+func (a *api) PairPin(ctx context.Context, req *gatewayv1.PairPinRequest) (*gatewayv1.PairPinResponse, error) {
+	proof, err := statement.ParseProof(req.GetStatement())
+	if err != nil {
+		return nil, serve.Malformed("statement", err)
+	}
+	sig, err := gateway.ParseSignature(req.GetSignature())
+	if err != nil {
+		return nil, refusalError(err)
+	}
+	p, known := a.challenges.get(proof.Challenge)
+	if !known || a.config.Now() > p.expires {
+		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_CHALLENGE_EXPIRED,
+			"challenge: not one of the last %v: begin the pairing again", challengeLife)
+	}
+	seq, _, err := a.roster.write(ctx, func(r kv.Reader) ([]fact.Fact, error) {
+		return gateway.Pair(r, a.config.Games, p.wearer, p.random, proof, sig)
+	})
+	if err != nil {
+		return nil, refusalError(err)
+	}
+	return gatewayv1.PairPinResponse_builder{Seq: uint64(seq), Pin: proof.Pin.String(), Wearer: p.wearer.String()}.Build(), nil
+}
+
+// Deliver implements GatewayService.
+func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gatewayv1.DeliverResponse, error) {
+	statements := req.GetStatements()
+	if len(statements) > MaxUpload {
+		return nil, serve.Errorf(codes.InvalidArgument, gatewayv1.Reason_REASON_UPLOAD_TOO_LARGE,
+			"statements: %d: at most %d in one upload", len(statements), MaxUpload)
+	}
+	carrier, err := fact.ParsePinID(req.GetCarrier())
+	if err != nil {
+		return nil, serve.Malformed("carrier", err)
+	}
+	tickets, refusals, err := a.admit(carrier, statements)
+	if err != nil {
+		return nil, err
+	}
+	var b gatewayv1.DeliverResponse_builder
+	for i, t := range tickets {
+		answer := refusals[i]
+		if t != nil {
+			if answer, err = t.answer(ctx); err != nil {
+				return nil, status.FromContextError(err).Err()
+			}
+		}
+		b.Answers = append(b.Answers, answer)
+		b.Seq = max(b.Seq, answer.GetSeq())
+	}
+	return b.Build(), nil
+}
+
+// admit checks the statements and hands those that it lets in to the committer. For each one it returns a ticket, or
+// the answer that refuses it.
+func (a *api) admit(carrier fact.PinID, statements []*gatewayv1.SignedStatement) ([]*ticket, []*gatewayv1.Answer, error) {
+	tickets := make([]*ticket, len(statements))
+	refusals := make([]*gatewayv1.Answer, len(statements))
+	admission := gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance}
+	err := a.runner.Query(func(_ fact.Seq, r view.Reader) error {
+		if _, known := roster.PinByID(r, carrier); !known {
+			return serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_UNKNOWN_PIN, "carrier %v: not registered", carrier)
+		}
+		for i, s := range statements {
+			f, err := admission.Admit(r, carrier, s.GetStatement(), s.GetSignature())
+			if err != nil {
+				refusals[i] = refusalAnswer(err)
+				continue
+			}
+			tickets[i], refusals[i] = a.submit(f, s.GetStatement())
+		}
+		return nil
+	})
+	return tickets, refusals, err
+}
+
+// submit hands an admitted statement to the committer, unless its pin sends too many. A repeat costs the pin nothing.
+func (a *api) submit(f fact.Fact, raw []byte) (*ticket, *gatewayv1.Answer) {
+	key := sha256.Sum256(raw)
+	if t := a.committer.repeat(key); t != nil {
+		return t, nil
+	}
+	if pin := authorOf(f); !a.limiter.allow(pin) {
+		return nil, refused(gatewayv1.Reason_REASON_RATE_LIMITED, true,
+			"pin "+pin.String()+": more statements than one pin makes: deliver the rest later")
+	}
+	return a.committer.submit(key, f), nil
+}
+
+func authorOf(f fact.Fact) fact.PinID {
+	if half, ok := f.(fact.HalfReported); ok {
+		return half.Half.Pin
+	}
+	return f.(fact.StepsReported).Report.Pin
+}
+
+// ChooseBackground implements GatewayService.
+func (a *api) ChooseBackground(ctx context.Context, req *gatewayv1.ChooseBackgroundRequest) (*gatewayv1.ChooseBackgroundResponse, error) {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return nil, err
+	}
+	awards, err := a.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: req.GetWearer(), MinSeq: req.GetMinSeq()}.Build())
+	if err != nil {
+		return nil, err
+	}
+	if !holds(awards, req.GetBackground()) {
+		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_NOT_UNLOCKED,
+			"background %q: the wearer does not hold it", req.GetBackground())
+	}
+	// A choice is no statement and has no bytes of its own: each one is committed.
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	answer, err := a.committer.submit(key, fact.BackgroundChosen{Wearer: wearer, Background: req.GetBackground()}).answer(ctx)
+	if err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	if answer.GetStatus() == gatewayv1.Status_STATUS_REFUSED {
+		return nil, serve.Errorf(codes.Unavailable, answer.GetReason(), "%s", answer.GetDetail())
+	}
+	return gatewayv1.ChooseBackgroundResponse_builder{Seq: answer.GetSeq()}.Build(), nil
+}
+
+func holds(awards *rewardsv1.GetAwardsResponse, background string) bool {
+	for _, b := range awards.GetBackgrounds() {
+		if b.GetBackground() == background && !b.GetRevoked() {
+			return true
+		}
+	}
+	return false
+}
+
+// ListFriends implements GatewayService.
+func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*tapv1.ListFriendsResponse, error) {
+	return a.services.tap.ListFriends(ctx, req)
+}
+
+// GetFriendship implements GatewayService.
+func (a *api) GetFriendship(ctx context.Context, req *tapv1.GetFriendshipRequest) (*tapv1.GetFriendshipResponse, error) {
+	return a.services.tap.GetFriendship(ctx, req)
+}
+
+// GetOutcomes implements GatewayService.
+func (a *api) GetOutcomes(ctx context.Context, req *tapv1.GetOutcomesRequest) (*tapv1.GetOutcomesResponse, error) {
+	return a.services.tap.GetOutcomes(ctx, req)
+}
+
+// GetAwards implements GatewayService.
+func (a *api) GetAwards(ctx context.Context, req *rewardsv1.GetAwardsRequest) (*rewardsv1.GetAwardsResponse, error) {
+	settled, err := a.services.settle(ctx, req.GetMinSeq())
+	if err != nil {
+		return nil, err
+	}
+	req.SetMinSeq(settled)
+	return a.services.rewards.GetAwards(ctx, req)
+}
+
+// GetTotals implements GatewayService.
+func (a *api) GetTotals(ctx context.Context, req *rewardsv1.GetTotalsRequest) (*rewardsv1.GetTotalsResponse, error) {
+	settled, err := a.services.settle(ctx, req.GetMinSeq())
+	if err != nil {
+		return nil, err
+	}
+	req.SetMinSeq(settled)
+	return a.services.rewards.GetTotals(ctx, req)
+}
+
+func refused(reason gatewayv1.Reason, retry bool, detail string) *gatewayv1.Answer {
+	return gatewayv1.Answer_builder{
+		Status: gatewayv1.Status_STATUS_REFUSED, Reason: reason, Retry: retry, Detail: detail,
+	}.Build()
+}
+
+func refusalAnswer(err error) *gatewayv1.Answer {
+	var r *gateway.Refusal
+	if !errors.As(err, &r) {
+		return refused(gatewayv1.Reason_REASON_MALFORMED, false, err.Error())
+	}
+	return refused(gatewayv1.Reason(r.Reason), r.Retry(), r.Detail)
+}
+
+// refusalError is a refusal of a whole call as a gRPC error.
+func refusalError(err error) error {
+	var r *gateway.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	code := codes.FailedPrecondition
+	switch r.Reason {
+	case gateway.Malformed, gateway.KeyMismatch, gateway.BadSignature:
+		code = codes.InvalidArgument
+	case gateway.PairedElsewhere:
+		code = codes.AlreadyExists
+	}
+	return serve.Errorf(code, gatewayv1.Reason(r.Reason), "%s", r.Detail)
+}

@@ -1,0 +1,119 @@
+// Package server is the shell of the gateway: it makes the log, writes what phones, apps and operators report, keeps
+// the time, and routes reads to the services.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/rules"
+	"pinfold/internal/serve"
+	"pinfold/internal/view"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	"pinfold/services/gateway"
+)
+
+// Config is what a gateway is started with.
+type Config struct {
+	serve.Config
+	Replicas int         // of the stream, if this gateway makes it
+	Rules    *fact.Rules // to be in force; nil = whatever the log says, or the default in a new log
+	Tap      string      // addresses of the tap service, host:port, separated by commas
+	Rewards  string      // addresses of the rewards service
+	Limits   Limits
+	Now      func() fact.UnixMilli // the clock; nil = this machine's
+}
+
+// Limits are what admission goes by beside the roster.
+type Limits struct {
+	Tolerance time.Duration // how far ahead of the gateway's a pin's clock may be
+	Rate      float64       // statements a second of one pin, in the long run
+	Burst     int           // statements of one pin at once
+}
+
+// DefaultLimits allow for the clocks of cheap watches, and for a pin that was offline through the whole Games.
+func DefaultLimits() Limits {
+	return Limits{Tolerance: 10 * time.Minute, Rate: 20, Burst: 2000}
+}
+
+// TimeInterval is how often a gateway says that time has passed (design section 6: about once a minute).
+const TimeInterval = time.Minute
+
+// Run runs a gateway until the context ends, which is no error.
+func Run(ctx context.Context, c Config) error {
+	defer c.Listener.Close() // for the ways out before it is served
+	if c.Now == nil {
+		c.Now = func() fact.UnixMilli { return fact.UnixMilli(time.Now().UnixMilli()) }
+	}
+	log, err := begin(ctx, c)
+	if err != nil {
+		return serve.IgnoreEnd(ctx, err)
+	}
+	services, err := dial(c.Tap, c.Rewards)
+	if err != nil {
+		return err
+	}
+	defer services.close()
+	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
+		a := newAPI(c, log, runner, services)
+		return serve.API{
+			Register: func(s grpc.ServiceRegistrar) {
+				gatewayv1.RegisterGatewayServiceServer(s, a)
+				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
+			},
+			Ready: func() error { return checkRules(c.Rules, runner) },
+			Tasks: []func(context.Context) error{a.committer.run, a.keepTime},
+		}
+	})
+}
+
+// begin opens the log, making it if there is none. A log begins with one batch, the rules and the time; of several
+// gateways that write it, the log takes the first.
+func begin(ctx context.Context, c Config) (eventlog.Log, error) {
+	log, err := eventlog.Create(ctx, c.NATS, c.Games, c.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	inForce := rules.Tokyo2020()
+	if c.Rules != nil {
+		inForce = *c.Rules
+	}
+	for {
+		head, err := log.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if head.Last > 0 {
+			return log, nil
+		}
+		_, err = log.Append(ctx, eventlog.Batch{
+			Records: []fact.Record{{Fact: fact.RulesAdopted{Rules: inForce}}, {Fact: fact.TimePassed{Time: c.Now()}}},
+			Fences:  map[fact.Family]fact.Seq{fact.Roster: 0, fact.Clock: 0},
+		})
+		if err != nil && !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) {
+			return nil, err
+		}
+	}
+}
+
+// checkRules returns an error if the operator gave rules, and others are in force.
+func checkRules(given *fact.Rules, runner *fold.Runner) error {
+	if given == nil {
+		return nil
+	}
+	return runner.Query(func(seq fact.Seq, r view.Reader) error {
+		inForce, ok := gateway.RulesInForce(r)
+		if !ok || !rules.Equal(inForce, *given) {
+			return fmt.Errorf("rules %q were given, but the log has %q in force at sequence %d, which differ: "+
+				"leave the rules out, or adopt the new ones", given.Name, inForce.Name, seq)
+		}
+		return nil
+	})
+}

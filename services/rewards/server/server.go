@@ -1,0 +1,87 @@
+// Package server is the shell of the rewards service: it runs the fold and serves its view.
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/serve"
+	"pinfold/internal/view"
+	logv1 "pinfold/proto/pinfold/log/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	"pinfold/services/rewards"
+)
+
+// Run runs a rewards service until the context ends, which is no error.
+func Run(ctx context.Context, c serve.Config) error {
+	return serve.RunFold(ctx, c, rewards.Core{}, func(s grpc.ServiceRegistrar, r *fold.Runner) {
+		rewardsv1.RegisterRewardsServiceServer(s, &api{runner: r})
+	})
+}
+
+// api serves RewardsService.
+type api struct {
+	rewardsv1.UnimplementedRewardsServiceServer
+	runner *fold.Runner
+}
+
+// GetAwards implements RewardsService.
+func (a *api) GetAwards(ctx context.Context, req *rewardsv1.GetAwardsRequest) (*rewardsv1.GetAwardsResponse, error) {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return nil, err
+	}
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var answer *rewardsv1.GetAwardsResponse
+	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		answer = awardsToProto(rewards.AwardsOf(r, wearer))
+		answer.SetSeq(uint64(seq))
+		return nil
+	})
+	return answer, err
+}
+
+func awardsToProto(a rewards.Awards) *rewardsv1.GetAwardsResponse {
+	b := rewardsv1.GetAwardsResponse_builder{Friends: a.Friends, Chosen: a.Chosen}
+	for _, m := range a.Medals {
+		b.Medals = append(b.Medals, rewardsv1.Medal_builder{Medal: logv1.Medal(m.Medal), Award: awardName(m.Award)}.Build())
+	}
+	for _, g := range a.Backgrounds {
+		b.Backgrounds = append(b.Backgrounds, rewardsv1.Background_builder{
+			Background: g.Sport, Award: awardName(g.Award), Revoked: g.Revoked,
+		}.Build())
+	}
+	if a.NextBackground != "" {
+		b.NextBackground = rewardsv1.NextBackground_builder{Background: a.NextBackground, FriendsMore: a.ToBackground}.Build()
+	}
+	if a.NextMedal != 0 {
+		b.NextMedal = rewardsv1.NextMedal_builder{Medal: logv1.Medal(a.NextMedal), FriendsMore: a.ToMedal}.Build()
+	}
+	return b.Build()
+}
+
+func awardName(id rewards.AwardID) *rewardsv1.AwardName {
+	return rewardsv1.AwardName_builder{Cause: uint64(id.Cause), Index: id.Index}.Build()
+}
+
+// GetTotals implements RewardsService.
+func (a *api) GetTotals(ctx context.Context, req *rewardsv1.GetTotalsRequest) (*rewardsv1.GetTotalsResponse, error) {
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var answer *rewardsv1.GetTotalsResponse
+	err := a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		t := rewards.Totals(r)
+		answer = rewardsv1.GetTotalsResponse_builder{
+			Seq: uint64(seq), Bronze: t.Bronze, Silver: t.Silver, Gold: t.Gold,
+			Backgrounds: t.Backgrounds, CompleteCollections: t.Complete,
+		}.Build()
+		return nil
+	})
+	return answer, err
+}

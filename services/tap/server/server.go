@@ -1,0 +1,146 @@
+// Package server is the shell of the tap service: it runs the fold and serves its view.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/serve"
+	"pinfold/internal/view"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	logv1 "pinfold/proto/pinfold/log/v1"
+	tapv1 "pinfold/proto/pinfold/tap/v1"
+	"pinfold/services/tap"
+)
+
+// Run runs a tap service until the context ends, which is no error.
+func Run(ctx context.Context, c serve.Config) error {
+	return serve.RunFold(ctx, c, tap.Core{}, func(s grpc.ServiceRegistrar, r *fold.Runner) {
+		tapv1.RegisterTapServiceServer(s, &api{runner: r})
+	})
+}
+
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+// api serves TapService.
+type api struct {
+	tapv1.UnimplementedTapServiceServer
+	runner *fold.Runner
+}
+
+// ListFriends implements TapService.
+func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*tapv1.ListFriendsResponse, error) {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return nil, err
+	}
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, serve.Malformed("page_size", err)
+	}
+	after, err := pageToken(req.GetPageToken())
+	if err != nil {
+		return nil, serve.Malformed("page_token", err)
+	}
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var b tapv1.ListFriendsResponse_builder
+	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		b.Seq, b.Total = uint64(seq), tap.FriendCount(r, wearer)
+		friends := tap.Friends(r, wearer, after, size+1)
+		if len(friends) > size {
+			friends = friends[:size]
+			b.NextPageToken = friends[size-1].Friendship.String()
+		}
+		for _, f := range friends {
+			b.Friends = append(b.Friends, tapv1.Friend_builder{Wearer: f.Wearer.String(), Friendship: uint64(f.Friendship)}.Build())
+		}
+		return nil
+	})
+	return b.Build(), err
+}
+
+func pageSize(asked int32) (int, error) {
+	switch {
+	case asked == 0:
+		return defaultPage, nil
+	case asked < 0 || asked > maxPage:
+		return 0, fmt.Errorf("%d: want 1 to %d, or 0 for %d", asked, maxPage, defaultPage)
+	}
+	return int(asked), nil
+}
+
+// pageToken reads the friendship after which the next page begins.
+func pageToken(token string) (fact.Seq, error) {
+	if token == "" {
+		return 0, nil
+	}
+	seq, err := strconv.ParseUint(token, 10, 64)
+	if err != nil || seq == 0 {
+		return 0, errors.New(strconv.Quote(token) + ": not one that a page came with")
+	}
+	return fact.Seq(seq), nil
+}
+
+// GetFriendship implements TapService.
+func (a *api) GetFriendship(ctx context.Context, req *tapv1.GetFriendshipRequest) (*tapv1.GetFriendshipResponse, error) {
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var answer *tapv1.GetFriendshipResponse
+	err := a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		f, ok := tap.FriendshipByCause(r, fact.Seq(req.GetFriendship()))
+		if !ok {
+			return serve.Errorf(codes.NotFound, gatewayv1.Reason_REASON_NOT_FRIENDS,
+				"friendship %d: none was formed by the fact of this sequence", req.GetFriendship())
+		}
+		answer = tapv1.GetFriendshipResponse_builder{
+			Seq: uint64(seq), Friendship: uint64(f.Cause), Lo: f.Lo.String(), Hi: f.Hi.String(), Tap: f.Tap.String(),
+			FirstHalf: uint64(f.Mate), SecondHalf: uint64(f.Cause), Ending: logv1.Ending(f.Ending),
+		}.Build()
+		return nil
+	})
+	return answer, err
+}
+
+// GetOutcomes implements TapService.
+func (a *api) GetOutcomes(ctx context.Context, req *tapv1.GetOutcomesRequest) (*tapv1.GetOutcomesResponse, error) {
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var b tapv1.GetOutcomesResponse_builder
+	err := a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		t := tap.Totals(r)
+		b = tapv1.GetOutcomesResponse_builder{
+			Seq: uint64(seq), Halves: t.Halves, Matched: t.Matched, AlreadyFriends: t.AlreadyFriends, Duplicate: t.Duplicate,
+			Expired: t.Expired, Pending: t.Pending, Friendships: t.Friendships, Formed: t.FriendshipsFormed,
+		}
+		for _, refusal := range fact.Refusals() {
+			if n := t.Refused[refusal-1]; n > 0 {
+				b.Refused = append(b.Refused, tapv1.RefusedCount_builder{Refusal: logv1.Refusal(refusal), Halves: n}.Build())
+			}
+		}
+		return nil
+	})
+	return b.Build(), err
+}
+
+// Settle implements TapService.
+func (a *api) Settle(ctx context.Context, req *tapv1.SettleRequest) (*tapv1.SettleResponse, error) {
+	seq, err := serve.Settle(ctx, a.runner, req.GetSeq())
+	if err != nil {
+		return nil, err
+	}
+	return tapv1.SettleResponse_builder{Seq: uint64(seq)}.Build(), nil
+}
