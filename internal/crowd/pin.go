@@ -40,6 +40,11 @@ func (p *Pin) Prove(c fact.Challenge, at fact.UnixMilli) (raw []byte, sig fact.S
 	return raw, statement.Sign(p.private, raw)
 }
 
+// SignRaw signs any bytes, as a pin with a bug or in wrong hands would.
+func (p *Pin) SignRaw(raw []byte) Signed {
+	return Signed{Statement: raw, Signature: statement.Sign(p.private, raw)}
+}
+
 // Hello is the first datagram of a tap (design section 5).
 type Hello struct {
 	Pin   fact.PinID
@@ -82,7 +87,7 @@ func (s *Side) Sign(peer Hello, at fact.UnixMilli) (Signed, error) {
 		Pin: s.pin.id, Peer: peer.Pin, Nonce: s.hello.Nonce, PeerNonce: peer.Nonce,
 		Counter: s.counter, Time: at, Link: fact.LinkWire,
 	})
-	return Signed{Statement: raw, Signature: statement.Sign(s.pin.private, raw)}, nil
+	return s.pin.SignRaw(raw), nil
 }
 
 // Check verifies the other pin's half of this tap.

@@ -27,8 +27,8 @@ type Place struct {
 	Wearer  fact.WearerID
 }
 
-// Leaderboard returns at most limit places, those that follow after: (Friends, Wearer) of the last place of the page before,
-// whether or not that wearer is still there. The zero Place stands before the first.
+// Leaderboard returns at most limit places, those that follow after: Friends and Wearer of the last place of the page
+// before, whether or not that wearer is still there. The zero Place stands before the first.
 func Leaderboard(r kv.Reader, after Place, limit int) []Place {
 	var from []byte
 	if after.Friends > 0 {
@@ -148,8 +148,8 @@ func rerank(tx kv.Tx, w fact.WearerID, from, to uint32) {
 	recount(tx, from, to)
 }
 
-// recount moves one wearer in the histogram, 0 being none. Nodes at which the two counts go the same way stay as they are:
-// most moves are by one and change the last node only.
+// recount moves one wearer in the histogram, 0 being none. Nodes at which the two counts go the same way stay as they
+// are: most moves are by one and change the last node only.
 func recount(tx kv.Tx, from, to uint32) {
 	a, b := countBytes(from), countBytes(to)
 	for n := range a {

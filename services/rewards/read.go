@@ -15,7 +15,7 @@ type Awards struct {
 	Chosen      string       // the sport whose background the wearer chose; "" = none
 
 	NextBackground string     // the sport of the background that comes next; "" = none is left
-	ToBackground   uint32     // how many friends more it takes; 0 = it is due already, and comes with the next change of the count
+	ToBackground   uint32     // friends more that it takes; 0 = it is due, and comes with the next change of the count
 	NextMedal      fact.Medal // 0 = none is left
 	ToMedal        uint32     // as ToBackground
 }
@@ -63,7 +63,7 @@ func AwardsOf(r kv.Reader, w fact.WearerID) Awards {
 
 func (a *Awards) addNext(r kv.Reader, rec record, in ruling) {
 	if more, ok := rules.ToNextBackground(in.Rules, rec.friends, int(rec.given)); ok {
-		for sp := range in.notIn(rec.sports()) {
+		for sp := range in.notIn(rec.sportsGiven()) {
 			a.NextBackground, a.ToBackground = sportID(r, sp), more
 			break
 		}

@@ -114,8 +114,8 @@ func (rec record) all() iter.Seq2[int, award] {
 	}
 }
 
-// sports returns the sports whose background the wearer was given.
-func (rec record) sports() map[sport]bool {
+// sportsGiven returns the sports whose background the wearer was ever given.
+func (rec record) sportsGiven() map[sport]bool {
 	given := make(map[sport]bool, rec.given)
 	for _, a := range rec.all() {
 		if a.medal == 0 {
@@ -123,6 +123,17 @@ func (rec record) sports() map[sport]bool {
 		}
 	}
 	return given
+}
+
+// sportsHeld returns those whose background the wearer holds.
+func (rec record) sportsHeld() map[sport]bool {
+	held := rec.sportsGiven()
+	for _, a := range rec.all() {
+		if a.revoked {
+			delete(held, a.sport)
+		}
+	}
+	return held
 }
 
 // add appends an award, which is held.

@@ -29,8 +29,8 @@ import (
 //     holds stays in the totals. To other wearers nothing changes.
 //  8. RulesAdopted replaces the rules and derives nothing: awards are checked under them when rule 2 next says so. A
 //     sport is known by its id: what was given under earlier rules is kept, and counts as given under the new ones.
-//  9. A collection is complete when, after the wearer's last check or revocation, the wearer held at least as many
-//     backgrounds as the rules then in force had sports.
+//  9. A collection is complete when, after the wearer's last check or revocation, the wearer held the background of
+//     every sport of the rules then in force.
 type Core struct{}
 
 // Name returns the name of the service.
@@ -132,12 +132,12 @@ func (s *step) check(w fact.WearerID, rec *record) {
 			s.give(w, rec, award{medal: m}, fact.MedalAwarded{Wearer: w, Medal: m, Friends: rec.friends})
 		}
 	}
-	rec.complete = s.rules.completedBy(rec.held)
+	rec.complete = s.rules.completedBy(*rec)
 }
 
 // unlock gives the wearer n backgrounds. There are as many left: no more are ever due than there are sports.
 func (s *step) unlock(w fact.WearerID, rec *record, n int) {
-	for sp := range s.rules.notIn(rec.sports()) {
+	for sp := range s.rules.notIn(rec.sportsGiven()) {
 		s.give(w, rec, award{sport: sp},
 			fact.BackgroundUnlocked{Wearer: w, Background: sportID(s.tx, sp), Friends: rec.friends})
 		if n--; n == 0 {
@@ -179,7 +179,7 @@ func (s *step) revoke(f fact.AwardRevoked) {
 		if a.cause == f.Cause && uint32(a.index) == f.Index && !a.revoked {
 			rec := old
 			rec.revoke(i, a)
-			rec.complete = s.rules.completedBy(rec.held)
+			rec.complete = s.rules.completedBy(rec)
 			s.store(w, old, rec)
 			return
 		}

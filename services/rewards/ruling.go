@@ -24,7 +24,7 @@ const (
 // blank is as long as any list of sports.
 var blank [256]fact.Sport
 
-// sport stands for a sport's id in the view: its number, from 1, in the order in which the adopted rules brought them up.
+// sport stands for a sport's id in the view: its number, from 1, in the order in which adopted rules brought the ids up.
 type sport uint32
 
 var now = []byte("now")
@@ -53,8 +53,16 @@ func inForce(r kv.Reader) ruling {
 // adopted reports whether there are rules at all.
 func (in ruling) adopted() bool { return len(in.Sports) > 0 }
 
-// completedBy reports whether so many backgrounds make a complete collection.
-func (in ruling) completedBy(held uint32) bool { return in.adopted() && int(held) >= len(in.Sports) }
+// completedBy reports whether the wearer holds the background of every sport.
+func (in ruling) completedBy(rec record) bool {
+	if !in.adopted() || int(rec.held) < len(in.Sports) {
+		return false
+	}
+	for range in.notIn(rec.sportsHeld()) {
+		return false
+	}
+	return true
+}
 
 // notIn goes through the sports, in the order of the rules, that are not among the given.
 func (in ruling) notIn(given map[sport]bool) iter.Seq[sport] {
@@ -77,8 +85,9 @@ func adopt(tx kv.Tx, r fact.Rules) {
 	for k, id := range tx.Scan(sports, nil, nil) {
 		numbers[string(id)] = sport(binary.BigEndian.Uint32(k))
 	}
+	m := r.Medals
 	var v []byte
-	for _, n := range []uint32{r.FriendsPerBackground, r.StarterBackgrounds, r.Medals.Bronze, r.Medals.Silver, r.Medals.Gold} {
+	for _, n := range []uint32{r.FriendsPerBackground, r.StarterBackgrounds, m.Bronze, m.Silver, m.Gold} {
 		v = binary.BigEndian.AppendUint32(v, n)
 	}
 	for _, listed := range r.Sports {

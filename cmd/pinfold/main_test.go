@@ -1,0 +1,94 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pinfold/internal/crowd"
+)
+
+func TestDemo(t *testing.T) {
+	code, stdout, stderr := pinfold(t, "demo", "--exit", "--people", "40", "--listen", "127.0.0.1:0", "--output", "json")
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	if got, want := timeless(parseSummary(t, stdout)), expect(crowd.Synthetic(40, 1)); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestConferenceTwice replays the conference, stops, starts again and replays it a second time.
+func TestConferenceTwice(t *testing.T) {
+	contacts, want := conference(t)
+	data := t.TempDir()
+	w := startUp(t, data)
+	if got := timeless(w.play(t, contacts)); got != want {
+		t.Errorf("first visit: got %+v, want %+v", got, want)
+	}
+	w.stop()
+	rewards := digest(t, data, "rewards")
+
+	w = startUp(t, data)
+	want.Halves *= 2
+	want.Duplicates = want.Halves / 2
+	if got := timeless(w.play(t, contacts)); got != want {
+		t.Errorf("second visit: got %+v, want %+v", got, want)
+	}
+	w.stop()
+	if got := digest(t, data, "rewards"); got != rewards {
+		t.Errorf("the second visit changed the view of rewards: digest %v, before %v", got, rewards)
+	}
+
+	for _, service := range []string{"gateway", "tap", "rewards"} {
+		before := digest(t, data, service)
+		if err := os.Remove(filepath.Join(data, "views", service+".db")); err != nil {
+			t.Fatal(err)
+		}
+		w = startUp(t, data)
+		w.stop()
+		if got := digest(t, data, service); got != before {
+			t.Errorf("%s: digest %v after its view was deleted and rebuilt, %v before", service, got, before)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken.dat")
+	if err := os.WriteFile(broken, []byte("20 1 2\n40 1 x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		want string // in what is printed
+	}{
+		"help":                  {[]string{"--help"}, exitOK, "Exit codes"},
+		"help of a command":     {[]string{"up", "--help"}, exitOK, "$PINFOLD_DATA"},
+		"no command":            {nil, exitUsage, "expected one of"},
+		"unknown flag":          {[]string{"up", "--speed"}, exitUsage, "--speed"},
+		"bad games":             {[]string{"up", "--games", "Tokyo 2020"}, exitUsage, `games "Tokyo 2020"`},
+		"not loopback":          {[]string{"up", "--data", t.TempDir(), "--listen", "0.0.0.0:7400"}, exitFailed, "only a loopback address"},
+		"not loopback, service": {[]string{"tap", "--nats", "nats://127.0.0.1:1", "--listen", "192.0.2.1:7401"}, exitFailed, "only a loopback address"},
+		"no contacts file":      {[]string{"demo", "--contacts", "nowhere.dat"}, exitUsage, "nowhere.dat"},
+		"broken contacts file":  {[]string{"demo", "--exit", "--contacts", broken}, exitFailed, "broken.dat:2: j: \"x\""},
+		"too few people":        {[]string{"demo", "--people", "1"}, exitUsage, "--people=1"},
+		"unknown output":        {[]string{"demo", "--output", "xml"}, exitUsage, "table"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := pinfold(t, tt.args...)
+			if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
+				t.Errorf("exit code %d and %q, want code %d and %q", code, stdout+stderr, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("PINFOLD_PEOPLE", "1")
+	code, _, stderr := pinfold(t, "demo")
+	if code != exitUsage || !strings.Contains(stderr, "--people=1") {
+		t.Errorf("exit code %d and %q, want the value of PINFOLD_PEOPLE refused", code, stderr)
+	}
+}

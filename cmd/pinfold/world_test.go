@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"pinfold/internal/crowd"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/view"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	gateway "pinfold/services/gateway/server"
+)
+
+// sfhh is a real conference, where this machine has its data.
+const sfhh = "../../../shared/data/contacts/SFHH_tij.dat.gz"
+
+// sfhhSummary is what that conference must give, of people, taps and awards.
+var sfhhSummary = crowd.Summary{
+	People: 403, Taps: 26040, Friendships: 9565, Medals: crowd.Medals{Bronze: 158, Silver: 26, Gold: 5},
+	Backgrounds: 3670, CompleteCollections: 2, Halves: 52080,
+}
+
+// conference returns the contacts of the real conference and its exact results, or where its data is not on this
+// machine, which is said, those of a made up crowd and the results of a dumb model.
+func conference(t testing.TB) (crowd.Contacts, crowd.Summary) {
+	t.Helper()
+	if _, err := os.Stat(sfhh); err != nil {
+		t.Logf("no real contacts on this machine (%v): a made up crowd instead", err)
+		c := crowd.Synthetic(200, 1)
+		return c, expect(c)
+	}
+	c, err := crowd.ReadContacts(sfhh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := expect(c); got != sfhhSummary {
+		t.Fatalf("the dumb model says %+v, the data %+v", got, sfhhSummary)
+	}
+	return c, sfhhSummary
+}
+
+// expect is a dumb model of the Games: it counts.
+func expect(c crowd.Contacts) crowd.Summary {
+	friends := make([]map[int]bool, c.People)
+	for i := range friends {
+		friends[i] = map[int]bool{}
+	}
+	for _, e := range c.Encounters {
+		friends[e.A][e.B], friends[e.B][e.A] = true, true
+	}
+	s := crowd.Summary{People: c.People, Taps: len(c.Encounters), Halves: uint64(2 * len(c.Encounters))}
+	for _, of := range friends {
+		n := len(of)
+		s.Friendships += uint64(n)
+		s.Backgrounds += uint64(min(n/5, 33))
+		s.CompleteCollections += one(n >= 165)
+		s.Medals.Bronze += one(n >= 50)
+		s.Medals.Silver += one(n >= 100)
+		s.Medals.Gold += one(n >= 151)
+	}
+	s.Friendships /= 2
+	return s
+}
+
+func one(yes bool) uint64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// timeless is a summary without what differs from run to run.
+func timeless(s crowd.Summary) crowd.Summary {
+	s.Seconds, s.HalvesPerSecond = 0, 0
+	return s
+}
+
+// world is a running `pinfold up` with a client.
+type world struct {
+	at      addresses
+	conn    *grpc.ClientConn
+	gateway gatewayv1.GatewayServiceClient
+	stop    func() // waits until it has ended
+}
+
+// startUp runs `pinfold up` in this process on the folder and returns when it serves.
+func startUp(t testing.TB, data string) *world {
+	t.Helper()
+	limits := gateway.DefaultLimits()
+	up := upCommand{
+		storeFlags: storeFlags{Data: data, Games: "tokyo2020"},
+		gatewayFlags: gatewayFlags{
+			Listen: "127.0.0.1:0", Tolerance: limits.Tolerance, PinRate: limits.Rate, PinBurst: limits.Burst,
+		},
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0",
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready := make(chan addresses, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- up.up(ctx, slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, at addresses) error {
+			ready <- at
+			return nil
+		})
+	}()
+	w := &world{}
+	select {
+	case w.at = <-ready:
+	case err := <-ended:
+		t.Fatalf("up ended: %v", err)
+	}
+	var err error
+	if w.conn, err = dialPlain(w.at.Gateway); err != nil {
+		t.Fatal(err)
+	}
+	w.gateway = gatewayv1.NewGatewayServiceClient(w.conn)
+	stopped := false
+	w.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		_ = w.conn.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("up ended: %v", err)
+		}
+	}
+	t.Cleanup(w.stop)
+	return w
+}
+
+// play lets a crowd meet through the world's gateway.
+func (w *world) play(t testing.TB, c crowd.Contacts) crowd.Summary {
+	t.Helper()
+	s, err := crowd.New(crowd.Config{Gateway: w.conn, Contacts: c, Seed: 1}).Play(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// digest returns the digest of a view at rest.
+func digest(t testing.TB, data, service string) view.Digest {
+	t.Helper()
+	store, err := view.OpenBolt(filepath.Join(data, "views", service+".db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var d view.Digest
+	if err := store.View(func(r view.Reader) error { d = fold.Digest(r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// person is a wearer with a registered and paired pin.
+type person struct {
+	wearer fact.WearerID
+	pin    *crowd.Pin
+}
+
+func newPerson(i int) person {
+	secret := sha256.Sum256(fmt.Appendf(nil, "person %d", i))
+	return person{wearer: fact.WearerID(secret[:16]), pin: crowd.NewPin(secret)}
+}
+
+// enrol registers the pins of people and pairs them.
+func (w *world) enrol(t testing.TB, people ...person) {
+	t.Helper()
+	var b gatewayv1.RegisterPinsRequest_builder
+	for _, p := range people {
+		b.Pins = append(b.Pins, registration(p.pin))
+	}
+	if _, err := gatewayv1.NewOperatorServiceClient(w.conn).RegisterPins(t.Context(), b.Build()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range people {
+		if _, err := w.pair(t.Context(), p.wearer, p.pin); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func registration(p *crowd.Pin) *gatewayv1.Registration {
+	key := p.Key()
+	return gatewayv1.Registration_builder{Pin: p.ID().String(), PublicKey: key[:]}.Build()
+}
+
+func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *crowd.Pin) (*gatewayv1.PairPinResponse, error) {
+	c, err := w.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: wearer.String()}.Build())
+	if err != nil {
+		return nil, err
+	}
+	raw, sig := pin.Prove(fact.Challenge(c.GetChallenge()), fact.UnixMilli(time.Now().UnixMilli()))
+	return w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+}
+
+// tap lets two people tap their pins together, and returns both halves.
+func tapPins(t testing.TB, a, b person) (halfA, halfB crowd.Signed) {
+	t.Helper()
+	sideA, sideB := a.pin.Approach(), b.pin.Approach()
+	var err error
+	if halfA, err = sideA.Sign(sideB.Hello(), crowd.Midnight); err != nil {
+		t.Fatal(err)
+	}
+	if halfB, err = sideB.Sign(sideA.Hello(), crowd.Midnight); err != nil {
+		t.Fatal(err)
+	}
+	return halfA, halfB
+}
+
+// deliver uploads statements by the phone of a pin.
+func (w *world) deliver(ctx context.Context, carrier *crowd.Pin, statements ...crowd.Signed) (*gatewayv1.DeliverResponse, error) {
+	b := gatewayv1.DeliverRequest_builder{Carrier: carrier.ID().String()}
+	for _, s := range statements {
+		b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.Statement, Signature: s.Signature[:]}.Build())
+	}
+	return w.gateway.Deliver(ctx, b.Build())
+}
+
+// pinfold runs a command line and returns its exit code and what it printed.
+func pinfold(t testing.TB, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func parseSummary(t testing.TB, text string) crowd.Summary {
+	t.Helper()
+	var s crowd.Summary
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		t.Fatalf("%v in %q", err, text)
+	}
+	if d.More() {
+		t.Fatalf("more than one object in %q", text)
+	}
+	return s
+}

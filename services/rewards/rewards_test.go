@@ -1,0 +1,301 @@
+package rewards
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/kv"
+	"pinfold/internal/rules"
+	"pinfold/internal/view"
+)
+
+// manySports returns as many sports as rules can have.
+func manySports(t *testing.T) []string {
+	var ids []string
+	for {
+		more := append(slices.Clone(ids), fmt.Sprintf("sport-%d", len(ids)))
+		if err := rules.Check(rulesWith(1, 0, fact.Thresholds{Bronze: 1, Silver: 2, Gold: 3}, more...)); err != nil {
+			t.Logf("%d sports, then: %v", len(ids), err)
+			return ids
+		}
+		ids = more
+	}
+}
+
+// The most that one fact can lead to: both wearers get everything.
+func TestStepDerivesAtMost256(t *testing.T) {
+	w := newWorld(t)
+	sports := manySports(t)
+	for range 3 {
+		w.fold(formed(wearer("Ann"), wearer("Ben")))
+	}
+	medals := fact.Thresholds{Bronze: 1, Silver: 2, Gold: 3}
+	w.fold(fact.RulesAdopted{Rules: rulesWith(1, uint32(len(sports)), medals, sports...)})
+	cause, derived := w.fold(formed(wearer("Ann"), wearer("Ben")))
+	w.check()
+	if got, want := len(derived), 2*(len(sports)+3); got != want || got > 256 {
+		t.Errorf("got %d derived facts, want %d, at most 256", got, want)
+	}
+	w.read(func(r kv.Reader) {
+		// The index of an award fits the byte that the view gives it.
+		last := AwardID{cause, uint32(len(derived) - 1)}
+		if got := AwardsOf(r, wearer("Ben")).Medals[2].Award; got != last {
+			t.Errorf("got the last award as %v, want %v", got, last)
+		}
+	})
+}
+
+func TestStepIsTotal(t *testing.T) {
+	w := newWorld(t)
+	refused := tokyo
+	refused.FriendsPerBackground = 0
+	for _, f := range []fact.Fact{
+		nil,
+		fact.RulesAdopted{Rules: refused},
+		fact.RulesAdopted{},
+		fact.FriendshipFormed{}, // of a wearer with itself
+		fact.FriendshipEnded{},
+		fact.FriendshipEnded{},
+		fact.BackgroundChosen{},
+		fact.AwardRevoked{Cause: math.MaxUint64, Index: math.MaxUint32},
+		fact.TimePassed{Time: 1},
+		fact.MedalAwarded{},
+	} {
+		if _, derived := w.fold(f); derived != nil {
+			t.Errorf("%+v: got %+v, want nothing", f, derived)
+		}
+		w.check()
+	}
+	if got := oneMore(math.MaxUint32); got != math.MaxUint32 {
+		t.Errorf("one more than the highest count: got %d", got)
+	}
+}
+
+// randomLog returns n facts about some 60 wearers.
+func randomLog(seed uint64, n int) []fact.Entry {
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	somebody := func() fact.WearerID { return wearer(fmt.Sprintf("w%d", rnd.IntN(60))) }
+	other := func(w fact.WearerID) fact.WearerID {
+		for {
+			if o := somebody(); o != w {
+				return o
+			}
+		}
+	}
+	adopted := func() fact.RulesAdopted {
+		bronze := 1 + rnd.Uint32N(10)
+		sports := slices.Clone(tokyo.Sports)
+		rnd.Shuffle(len(sports), func(i, j int) { sports[i], sports[j] = sports[j], sports[i] })
+		medals := fact.Thresholds{Bronze: bronze, Silver: 2 * bronze, Gold: 3 * bronze}
+		r := rulesWith(1+rnd.Uint32N(5), rnd.Uint32N(3), medals)
+		r.Sports = sports[:3+rnd.IntN(30)]
+		return fact.RulesAdopted{Rules: r}
+	}
+	log := []fact.Entry{{Seq: 1, Record: fact.Record{Fact: adopted()}}}
+	for len(log) < n {
+		var f fact.Fact
+		a := somebody()
+		switch pin := fmt.Sprintf("pin%d", rnd.IntN(100)); rnd.IntN(100) {
+		case 0:
+			f = adopted()
+		case 1:
+			f = fact.WearerErased{Wearer: a}
+		case 2, 3, 4:
+			f = fact.AwardRevoked{Cause: fact.Seq(1 + rnd.IntN(len(log))), Index: rnd.Uint32N(3)}
+		case 5, 6, 7, 8, 9:
+			f = fact.BackgroundChosen{Wearer: a, Background: tokyo.Sports[rnd.IntN(len(tokyo.Sports))].ID}
+		case 10, 11, 12, 13:
+			f = fact.PinRegistered{Key: pinKey(pin)}
+		case 14, 15, 16, 17:
+			f = paired(pin, a)
+		case 18:
+			f = fact.PinRetired{Pin: pinKey(pin).PinID()}
+		default:
+			if f = formed(a, other(a)); rnd.IntN(4) == 0 {
+				f = ended(a, other(a))
+			}
+		}
+		log = append(log, fact.Entry{Seq: fact.Seq(len(log) + 1), Record: fact.Record{Fact: f}})
+	}
+	return log
+}
+
+// The view is a function of the log, whatever keeps it and however the log is cut into transactions.
+func TestViewsAgree(t *testing.T) {
+	log := randomLog(1, 3000)
+	memory := view.NewMemory()
+	bolt, err := view.OpenBolt(filepath.Join(t.TempDir(), "rewards.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bolt.Close()
+
+	var inMemory, inBolt []fact.Fact
+	for chunk := range slices.Chunk(log, 7) {
+		inMemory = append(inMemory, foldAll(t, memory, chunk)...)
+	}
+	for chunk := range slices.Chunk(log, 500) {
+		inBolt = append(inBolt, foldAll(t, bolt, chunk)...)
+	}
+	if !slices.Equal(inMemory, inBolt) {
+		t.Errorf("derived %d facts in memory and %d others in bbolt", len(inMemory), len(inBolt))
+	}
+	if got, want := digestOf(t, bolt), digestOf(t, memory); got != want {
+		t.Errorf("digest of bbolt is %v, of memory %v", got, want)
+	}
+	t.Logf("%d facts, %d derived", len(log), len(inBolt))
+}
+
+func digestOf(t *testing.T, v view.Store) (d view.Digest) {
+	t.Helper()
+	err := v.View(func(r view.Reader) error {
+		d = view.DigestOf(r)
+		return Check(r)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Check has to notice what it is for: an entry that is lost, or a byte that is not what it was. What it cannot see, such
+// as another name of a sport, the audit does.
+func TestCheckFinds(t *testing.T) {
+	log := randomLog(2, 600)
+	for _, bucket := range []string{wearers, awards, ranks, counts, sums, ruled, sports} {
+		t.Run(bucket+" lost", func(t *testing.T) {
+			spoil(t, log, bucket, func(tx kv.Tx, k, _ []byte) { tx.Delete(bucket, k) })
+		})
+	}
+	for _, test := range []struct {
+		what, bucket string
+		at           int // the byte of the value
+	}{
+		{"friends", wearers, 3},
+		{"given", wearers, 7},
+		{"held", wearers, 11},
+		{"chosen", wearers, 12},
+		{"medal", wearers, 16},
+		{"medals", wearers, 17},
+		{"complete", wearers, 18},
+		{"zero", wearers, 19},
+		{"cause", wearers, headSize},
+		{"index", wearers, headSize + 8},
+		{"kind", wearers, headSize + kindAt},
+		{"sport", wearers, headSize + 10},
+		{"wearer", awards, 0},
+		{"counter", counts, 11},
+		{"total", sums, 55},
+		{"listed sport", ruled, numbersSize},
+	} {
+		t.Run(test.what+" changed", func(t *testing.T) {
+			spoil(t, log, test.bucket, func(tx kv.Tx, k, v []byte) {
+				v[test.at] ^= 1
+				tx.Put(test.bucket, k, v)
+			})
+		})
+	}
+}
+
+// spoil lets f damage the last entry of the bucket, and wants Check to say so.
+func spoil(t *testing.T, log []fact.Entry, bucket string, f func(tx kv.Tx, k, v []byte)) {
+	t.Helper()
+	v := view.NewMemory()
+	foldAll(t, v, log)
+	err := v.Update(func(tx kv.Tx) error {
+		if err := Check(tx); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		var key, value []byte
+		for k, v := range tx.Scan(bucket, nil, nil) {
+			key, value = k, slices.Clone(v)
+		}
+		f(tx, key, value)
+		err := Check(tx)
+		if err == nil {
+			t.Error("got no fault")
+			return nil
+		}
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		t.Log(first)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lastBefore against a list: keys that are spread, and keys that are next to each other.
+func TestLastBefore(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 0))
+	for round := range 200 {
+		keys := randomKeys(rnd, rnd.IntN(60), round%2 == 0)
+		v := view.NewMemory()
+		fill := func(tx kv.Tx) error {
+			for _, k := range keys {
+				tx.Put(ranks, k[:], []byte{1})
+			}
+			return nil
+		}
+		if err := v.Update(fill); err != nil {
+			t.Fatal(err)
+		}
+		err := v.View(func(r view.Reader) error {
+			for i, k := range keys {
+				n := rnd.IntN(8)
+				if got, want := lastBefore(r, rankKey{}, k, n), keys[max(i-n, 0):i]; !slices.Equal(got, want) {
+					t.Errorf("the %d before %x:\ngot  %x\nwant %x", n, k, got, want)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// randomKeys returns about n keys in ascending order.
+func randomKeys(rnd *rand.Rand, n int, dense bool) []rankKey {
+	var keys []rankKey
+	for range n {
+		var k rankKey
+		if dense {
+			k[0], k[19] = byte(rnd.IntN(2)), byte(rnd.IntN(n))
+		} else {
+			for i := range k {
+				k[i] = byte(rnd.Uint32())
+			}
+		}
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b rankKey) int { return slices.Compare(a[:], b[:]) })
+	return slices.Compact(keys)
+}
+
+func TestBetween(t *testing.T) {
+	key := func(hi, lo uint64) (k rankKey) {
+		binary.BigEndian.PutUint64(k[4:], hi)
+		binary.BigEndian.PutUint64(k[12:], lo)
+		return k
+	}
+	top := rankKey(slices.Repeat([]byte{0xff}, len(rankKey{})))
+	for _, test := range []struct{ lo, hi, want rankKey }{
+		{key(0, 0), key(0, 1), key(0, 0)},
+		{key(0, 1), key(0, 3), key(0, 2)},
+		{key(0, 0), key(1, 0), key(0, 1<<63)},
+		{key(2, 0), key(3, 2), key(2, 1<<63+1)},
+		{top, top, top},
+	} {
+		if got := between(test.lo, test.hi); got != test.want {
+			t.Errorf("between %x and %x: got %x, want %x", test.lo, test.hi, got, test.want)
+		}
+	}
+}
