@@ -152,20 +152,42 @@ func (w *world) play(t testing.TB, c crowd.Contacts) crowd.Summary {
 	return s
 }
 
-// digest returns the digest of a view at rest.
-func digest(t testing.TB, data, service string) view.Digest {
+// resting is the view of a service that does not run.
+type resting struct {
+	service string
+	seq     fact.Seq // up to which it was folded
+	digest  view.Digest
+}
+
+// restingView reads the view of a stopped service.
+func restingView(t testing.TB, data, service string) resting {
 	t.Helper()
 	store, err := view.OpenBolt(filepath.Join(data, "views", service+".db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	var d view.Digest
-	if err := store.View(func(r view.Reader) error { d = fold.Digest(r); return nil }); err != nil {
+	v := resting{service: service}
+	if err := store.View(func(r view.Reader) error {
+		v.seq, v.digest = fold.Position(r), fold.Digest(r)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return v
 }
+
+// removeViews deletes the views of a stopped `pinfold up`.
+func removeViews(t testing.TB, data string) {
+	t.Helper()
+	for _, service := range services {
+		if err := os.Remove(filepath.Join(data, "views", service+".db")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var services = []string{"gateway", "tap", "rewards"}
 
 // person is a wearer with a registered and paired pin.
 type person struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"pinfold/internal/fact"
+	"pinfold/internal/kv"
 	"pinfold/internal/view"
 )
 
@@ -64,10 +65,7 @@ func (r *Runner) Query(f func(seq fact.Seq, tx view.Reader) error) error {
 	// that comes between this line and the next makes the state newer, and then the committed position is the higher.
 	seq := r.Progress().Seq
 	return r.View.View(func(tx view.Reader) error {
-		if v := tx.Get(bucket, positionKey); v != nil {
-			seq = max(seq, fact.Seq(binary.BigEndian.Uint64(v[4:])))
-		}
-		return f(seq, tx)
+		return f(max(seq, Position(tx)), tx)
 	})
 }
 
@@ -80,6 +78,16 @@ func (r *Runner) Digest() (fact.Seq, view.Digest, error) {
 		return nil
 	})
 	return at, digest, err
+}
+
+// Position returns the sequence up to which a view at rest was folded; 0 = it is new. The facts behind it that the core
+// steps over may have been read without being noted.
+func Position(r kv.Reader) fact.Seq {
+	v := r.Get(bucket, positionKey)
+	if v == nil {
+		return 0
+	}
+	return fact.Seq(binary.BigEndian.Uint64(v[4:]))
 }
 
 // Digest returns the digest of a core's state: of all buckets of the view but the runner's.

@@ -1,0 +1,43 @@
+# The README's two commands are `go run ./cmd/pinfold demo` and `make test`. The rest is for those who change things.
+
+TOOLS := go tool -modfile=tools/go.mod
+SEED ?= 0
+KILLS ?= 36
+FUZZTIME ?= 20s
+
+.PHONY: test generate lint race fuzz simulate crash bench-quick demo
+
+test: ## everything that is quick
+	go test ./...
+
+generate: ## the Go code of the .proto files
+	$(TOOLS) buf lint
+	$(TOOLS) buf generate
+
+lint: ## go vet and a short list of linters, see .golangci.yml
+	go vet -tags crash ./...
+	$(TOOLS) golangci-lint run --build-tags crash ./...
+
+race: ## everything that is quick, under the race detector
+	go test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+simulate: ## the fold runner under many more random schedules than `make test` runs; SEED=n runs from that seed
+	go test -v -run 'TestSchedules|TestMutations' -timeout 30m ./internal/fold -schedules 20000 -seed $(SEED)
+
+crash: ## real processes, killed again and again; SEED=n kills at the same moments again
+	go test -v -tags crash -run TestCrash -timeout 30m ./cmd/pinfold -kills $(KILLS) -seed $(SEED)
+
+bench-quick: ## what it does in a second, beside what the machine can
+	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \
+		./cmd/pinfold ./internal/statement ./internal/eventlog ./internal/view
+
+demo: ## all services and a small crowd in one process
+	go run ./cmd/pinfold demo

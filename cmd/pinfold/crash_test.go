@@ -1,0 +1,288 @@
+//go:build crash
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"pinfold/internal/crowd"
+	"pinfold/internal/eventlog"
+)
+
+// The crowd lives in the test; what it talks to is killed.
+
+var (
+	crashSeed = flag.Uint64("seed", 0, "seed of the moments to kill at; 0 = a random one, printed")
+	kills     = flag.Int("kills", 36, "how often the process is killed")
+)
+
+func crashRand(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := *crashSeed
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 40)
+	}
+	t.Logf("seed %d; again: make crash SEED=%d", seed, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// buildBinary builds pinfold as a user would.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "pinfold")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	return binary
+}
+
+// process is one pinfold process that can be killed and started again with the same arguments.
+type process struct {
+	binary string
+	args   []string
+	log    *os.File // its standard error
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+}
+
+func (p *process) start(t *testing.T) *bufio.Reader {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = exec.Command(p.binary, p.args...)
+	p.cmd.Stderr = p.log
+	// If the test is killed, so are its processes.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewReader(out)
+}
+
+// kill ends the process at once, as a power cut of the process would.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// stop asks the process to stop and checks that it does so in order.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("%v: %v", p.args, err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("%v: %v", p.args, err)
+	}
+}
+
+func newProcess(t *testing.T, binary string, args ...string) *process {
+	t.Helper()
+	log, err := os.CreateTemp(t.TempDir(), "stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("%v printed: %s", args, tail(text, 4000))
+		}
+		_ = log.Close()
+	})
+	return &process{binary: binary, args: args, log: log}
+}
+
+func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
+
+// freeAddress returns a loopback address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// playUnder lets the crowd meet while kill is called so many times, spread over the halves it delivers at moments
+// that the seed decides.
+func playUnder(t *testing.T, rng *rand.Rand, gateway string, contacts crowd.Contacts, r *receipts, times int, kill func(i int)) crowd.Summary {
+	t.Helper()
+	moments := make([]int, times)
+	for i := range moments {
+		moments[i] = rng.IntN(2 * len(contacts.Encounters) * 95 / 100)
+	}
+	slices.Sort(moments)
+	delays := make([]time.Duration, times)
+	for i := range delays {
+		delays[i] = time.Duration(rng.IntN(20_000)) * time.Microsecond
+	}
+
+	var answered atomic.Int64
+	moved := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	killer := make(chan int)
+	go func() {
+		done := 0
+		defer func() { killer <- done }()
+		for i, moment := range moments {
+			for answered.Load() < int64(moment) {
+				select {
+				case <-moved:
+				case <-ctx.Done():
+					return
+				}
+			}
+			<-time.After(delays[i]) // so that it is hit in the middle of something, not right after an answer
+			kill(i)
+			done++
+		}
+	}()
+	conn, err := dialPlain(gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	summary, err := crowd.New(crowd.Config{Gateway: conn, Contacts: contacts, Seed: 1, Answered: r.answered,
+		Progress: func(n, _ int) {
+			answered.Store(int64(n))
+			select {
+			case moved <- struct{}{}:
+			default:
+			}
+		}}).Play(t.Context())
+	cancel()
+	if done := <-killer; done < times {
+		t.Errorf("killed %d times, want %d", done, times)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return summary
+}
+
+// sameAs compares what came of a crowd with what must: halves that were delivered again because the answer was lost
+// are in the log twice, and have their outcome.
+func sameAs(t *testing.T, got, want crowd.Summary) {
+	t.Helper()
+	t.Logf("%d halves in the log, %d of them duplicates; %.1f s", got.Halves, got.Duplicates, got.Seconds)
+	got = timeless(got)
+	want.Duplicates = got.Duplicates
+	want.Halves += got.Duplicates
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestCrash kills `pinfold up` again and again under the conference.
+func TestCrash(t *testing.T) {
+	rng := crashRand(t)
+	binary := buildBinary(t)
+	contacts, want := conference(t)
+	data := t.TempDir()
+	at := addresses{Gateway: freeAddress(t), Tap: freeAddress(t), Rewards: freeAddress(t)}
+	up := newProcess(t, binary, "up", "--data", data, "--output", "json", "--listen", at.Gateway,
+		"--tap-listen", at.Tap, "--rewards-listen", at.Rewards)
+	awaitUp := func() {
+		var got addresses
+		if err := json.NewDecoder(up.start(t)).Decode(&got); err != nil || got != at {
+			t.Fatalf("up printed %+v (%v), want %+v", got, err, at)
+		}
+	}
+	awaitUp()
+	r := newReceipts()
+	// The next life begins at once: half of the time it is killed while it still starts.
+	got := playUnder(t, rng, at.Gateway, contacts, r, *kills, func(int) { up.kill(); up.start(t) })
+	sameAs(t, got, want)
+	up.stop(t)
+	verifyAtRest(t, data, r)
+
+	removeViews(t, data)
+	awaitUp()
+	up.stop(t)
+	verifyAtRest(t, data, r)
+}
+
+// TestCrashReplicas runs two processes of tap and two of rewards against one NATS server, and kills them in turn.
+func TestCrashReplicas(t *testing.T) {
+	rng := crashRand(t)
+	binary := buildBinary(t)
+	contacts, want := conference(t)
+	embedded, err := eventlog.StartEmbedded(t.TempDir(), -1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer embedded.Stop()
+
+	type replica struct {
+		*process
+		service, data string
+	}
+	var replicas []replica
+	listen := map[string][]string{}
+	for _, service := range []string{"tap", "rewards", "tap", "rewards"} {
+		address, data := freeAddress(t), t.TempDir()
+		listen[service] = append(listen[service], address)
+		p := newProcess(t, binary, service, "--nats", embedded.URL(), "--data", data, "--listen", address)
+		p.start(t)
+		replicas = append(replicas, replica{p, service, data})
+	}
+	gatewayData, gatewayAt := t.TempDir(), freeAddress(t)
+	gateway := newProcess(t, binary, "gateway", "--nats", embedded.URL(), "--data", gatewayData, "--listen", gatewayAt,
+		"--tap", fmt.Sprintf("%s,%s", listen["tap"][0], listen["tap"][1]),
+		"--rewards", fmt.Sprintf("%s,%s", listen["rewards"][0], listen["rewards"][1]))
+	gateway.start(t)
+	if err := awaitServing(t.Context(), gatewayAt); err != nil {
+		t.Fatal(err)
+	}
+
+	r := newReceipts()
+	got := playUnder(t, rng, gatewayAt, contacts, r, *kills, func(i int) {
+		victim := replicas[i%len(replicas)]
+		victim.kill()
+		victim.start(t)
+	})
+	sameAs(t, got, want)
+
+	nc, err := nats.Connect(embedded.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	log := openGames(t, nc)
+	gateway.stop(t)
+	var views []resting
+	for _, v := range replicas {
+		v.stop(t)
+		views = append(views, restingView(t, v.data, v.service))
+	}
+	verifyLog(t, log, r, views...)
+}
