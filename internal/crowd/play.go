@@ -16,7 +16,7 @@ import (
 
 const (
 	// deliverAtOnce is how many phones are online at the same time.
-	deliverAtOnce = 48
+	deliverAtOnce = 128
 	// maxOnTheWay bounds the halves that are signed and have no answer yet.
 	maxOnTheWay = 20_000
 )
