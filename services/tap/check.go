@@ -158,6 +158,7 @@ func (c *checker) checkFriends() {
 		}
 		if len(k) == wearerSize { // it stands before the list
 			count = decodeCount(v)
+			c.want(count > 0, "%v has a count of no friends", owner)
 			continue
 		}
 		listed++

@@ -208,7 +208,7 @@ func (f Friendship) of(w fact.WearerID) bool { return w == f.Lo || w == f.Hi }
 // must not let in again what a newer one keeps out.
 func (p *pair) setMark(w fact.WearerID, m mark) {
 	old := &p.marks[p.side(w)]
-	if old.seq != 0 && old.pin == m.pin {
+	if old.pin == m.pin {
 		m.counter = max(m.counter, old.counter)
 	}
 	*old = m
