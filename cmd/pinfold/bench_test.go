@@ -52,7 +52,9 @@ func BenchmarkFold(b *testing.B) {
 		b.StartTimer()
 		foldUpTo(b, log, store, last)
 		b.StopTimer()
-		store.Close()
+		if err := store.Close(); err != nil {
+			b.Fatal(err)
+		}
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(2*len(contacts.Encounters)*b.N)/b.Elapsed().Seconds(), "halves/s")

@@ -168,8 +168,7 @@ func TestBadCalls(t *testing.T) {
 			return err
 		}, codes.InvalidArgument, "UPLOAD_TOO_LARGE", "at most 1000"},
 		"a pin of another wearer": {func() error {
-			_, err := w.pair(t.Context(), bob.wearer, alice.pin)
-			return err
+			return w.pair(t.Context(), bob.wearer, alice.pin)
 		}, codes.AlreadyExists, "PAIRED_ELSEWHERE", alice.pin.ID().String()},
 		"an unknown challenge": {func() error {
 			p := proofOf(alice)
@@ -177,8 +176,7 @@ func TestBadCalls(t *testing.T) {
 			return err
 		}, codes.FailedPrecondition, "CHALLENGE_EXPIRED", "begin the pairing again"},
 		"a pin that is not registered": {func() error {
-			_, err := w.pair(t.Context(), bob.wearer, newPerson(5).pin)
-			return err
+			return w.pair(t.Context(), bob.wearer, newPerson(5).pin)
 		}, codes.FailedPrecondition, "UNKNOWN_PIN", "not registered"},
 		"a wearer in capitals": {func() error {
 			_, err := w.gateway.BeginPairing(t.Context(), gatewayv1.BeginPairingRequest_builder{Wearer: "ABC"}.Build())

@@ -211,7 +211,7 @@ func (w *world) enrol(t testing.TB, people ...person) {
 		t.Fatal(err)
 	}
 	for _, p := range people {
-		if _, err := w.pair(t.Context(), p.wearer, p.pin); err != nil {
+		if err := w.pair(t.Context(), p.wearer, p.pin); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -222,13 +222,14 @@ func registration(p *crowd.Pin) *gatewayv1.Registration {
 	return gatewayv1.Registration_builder{Pin: p.ID().String(), PublicKey: key[:]}.Build()
 }
 
-func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *crowd.Pin) (*gatewayv1.PairPinResponse, error) {
+func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *crowd.Pin) error {
 	c, err := w.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: wearer.String()}.Build())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	raw, sig := pin.Prove(fact.Challenge(c.GetChallenge()), fact.UnixMilli(time.Now().UnixMilli()))
-	return w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	_, err = w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	return err
 }
 
 // tap lets two people tap their pins together, and returns both halves.

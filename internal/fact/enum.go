@@ -36,8 +36,10 @@ const (
 
 // Refusals lists every refusal.
 func Refusals() []Refusal {
-	return []Refusal{RefusedUnpairedPin, RefusedRetiredPin, RefusedClosed, RefusedSameWearer,
-		RefusedBlocked, RefusedRevoked, RefusedUnfriended, RefusedExpired}
+	return []Refusal{
+		RefusedUnpairedPin, RefusedRetiredPin, RefusedClosed, RefusedSameWearer,
+		RefusedBlocked, RefusedRevoked, RefusedUnfriended, RefusedExpired,
+	}
 }
 
 func (r Refusal) String() string {

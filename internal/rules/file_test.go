@@ -209,6 +209,6 @@ func applyAll(r fact.Rules) {
 		rules.ToNextBackground(r, n, int(n%128))
 		rules.ToNextMedal(r, n, fact.Medal(n%4))
 		rules.LocalDay(r.Zone, fact.Slot(n))
-		rules.Open(rules.WindowOf(r), fact.UnixMilli(n)<<20)
+		_ = rules.Open(rules.WindowOf(r), fact.UnixMilli(n)<<20)
 	}
 }

@@ -38,7 +38,7 @@ func zoneNamed(name string) ([]fact.ZoneOffset, error) {
 }
 
 // zoneOf looks at the location day by day and halves its way to each change. It does without Time.ZoneBounds, whose end
-// is not after the time asked for on the last day of a leap year (golang.org/issue/81583). No zone changes twice in a day.
+// is not after the time asked for on the last day of a leap year (go.dev/issue/81583). No zone changes twice in a day.
 func zoneOf(location *time.Location) ([]fact.ZoneOffset, error) {
 	first, err := quartersAt(location, tableFrom)
 	if err != nil {

@@ -118,8 +118,8 @@ func awaitLog(ctx context.Context, c Config) (eventlog.Log, error) {
 
 // IgnoreEnd drops the error of something that was cut off because the context ended.
 func IgnoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

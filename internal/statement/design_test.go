@@ -5,12 +5,16 @@ var design = vectors{
 	Note:  "first test vectors of the statements; all byte strings in hex",
 	TapID: "a621ca80d60c94aae53e2bd1750940c9",
 	Pins: []pinVector{
-		{ID: "56475aa75463474c",
+		{
+			ID:        "56475aa75463474c",
 			PublicKey: "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
-			Seed:      "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
-		{ID: "5540ee3de4e09522",
+			Seed:      "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		},
+		{
+			ID:        "5540ee3de4e09522",
 			PublicKey: "0bbc346a57667c380120bd9c7fd7e51d2c5fdfea37cd2f5bf405b2c6bf6f2d78",
-			Seed:      "6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283"},
+			Seed:      "6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",
+		},
 	},
 	Halves: []halfVector{
 		{

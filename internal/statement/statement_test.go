@@ -18,8 +18,10 @@ var (
 )
 
 func aHalf() fact.Half {
-	return fact.Half{Pin: pinA, Peer: pinB, Nonce: fact.Nonce{1}, PeerNonce: fact.Nonce{2}, Counter: 7,
-		Time: 1626998400123, RSSI: -41, Link: fact.LinkBluetoothLE}
+	return fact.Half{
+		Pin: pinA, Peer: pinB, Nonce: fact.Nonce{1}, PeerNonce: fact.Nonce{2}, Counter: 7,
+		Time: 1626998400123, RSSI: -41, Link: fact.LinkBluetoothLE,
+	}
 }
 
 func aReport(n int) fact.StepReport {
@@ -136,16 +138,24 @@ func TestErrorText(t *testing.T) {
 		{statement.KindProof, half, `statement: magic of proof is "PFH1", want PFP1 (UNKNOWN_MAGIC)`},
 		{statement.KindHalf, half[:71], `statement: length of half is 71, want 72 bytes (MALFORMED)`},
 		{statement.KindHalf, with(half, 65, 4), `statement: link of half is 4, want 1 to 3 (MALFORMED)`},
-		{statement.KindHalf, with(half, 56, 255, 255, 255, 255, 255, 255, 255, 254),
-			`statement: time of half is -2, want 0 or more milliseconds since the Unix epoch (MALFORMED)`},
-		{statement.KindStepReport, report[:10],
-			`statement: length of step report is 10, want at least 24 bytes (MALFORMED)`},
+		{
+			statement.KindHalf, with(half, 56, 255, 255, 255, 255, 255, 255, 255, 254),
+			`statement: time of half is -2, want 0 or more milliseconds since the Unix epoch (MALFORMED)`,
+		},
+		{
+			statement.KindStepReport, report[:10],
+			`statement: length of step report is 10, want at least 24 bytes (MALFORMED)`,
+		},
 		{statement.KindStepReport, with(report, 20, 33), `statement: n of step report is 33, want 1 to 32 slots (MALFORMED)`},
 		{statement.KindStepReport, with(report, 20, 2), `statement: length of step report is 26, want 28 bytes (MALFORMED)`},
-		{statement.KindHalf, with(half, 70, 0xab),
-			`statement: reserved of half is 00000000ab00, want only zero bytes (RESERVED_NOT_ZERO)`},
-		{statement.KindHalf, with(half, 12, pinA[:]...),
-			`statement: peer of half is 56475aa75463474c, want another pin than the author (SELF_TAP)`},
+		{
+			statement.KindHalf, with(half, 70, 0xab),
+			`statement: reserved of half is 00000000ab00, want only zero bytes (RESERVED_NOT_ZERO)`,
+		},
+		{
+			statement.KindHalf, with(half, 12, pinA[:]...),
+			`statement: peer of half is 56475aa75463474c, want another pin than the author (SELF_TAP)`,
+		},
 	}
 	for _, tt := range tests {
 		_, err := statement.KindOf(tt.in)

@@ -157,8 +157,11 @@ func (g *generator) half(h halfVector) {
 
 func (g *generator) halfBytes(h halfVector) []byte {
 	f := h.half(g.t)
-	return g.wire(wireHalf{[4]byte([]byte("PFH1")), f.Pin, f.Peer, f.Nonce, f.PeerNonce,
-		h.Counter, h.TimeMS, h.RSSI, h.Link, [6]byte{}})
+	return g.wire(wireHalf{
+		[4]byte([]byte("PFH1")), f.Pin, f.Peer, f.Nonce, f.PeerNonce,
+		h.Counter, h.TimeMS, h.RSSI, h.Link,
+		[6]byte{},
+	})
 }
 
 func (g *generator) steps() {

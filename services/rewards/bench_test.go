@@ -20,7 +20,7 @@ func crowd(b *testing.B, n int) (view.Store, []fact.WearerID) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { v.Close() })
+	b.Cleanup(func() { _ = v.Close() })
 	rnd := rand.New(rand.NewPCG(4, 0))
 	people := make([]fact.WearerID, n)
 	for i := range people {

@@ -162,7 +162,7 @@ func (c *checker) checkFriends() {
 			continue
 		}
 		listed++
-		_, cause := decodeFriendKey(k)
+		cause := causeOf(k)
 		f, formed := FriendshipByCause(c.r, cause)
 		c.want(formed && f.Current() && f.of(owner) && f.of(fact.WearerID(v)) && owner != fact.WearerID(v), "%v is listed with %v by friendship %v", fact.WearerID(v), owner, cause)
 	}

@@ -191,9 +191,8 @@ func friendKey(w fact.WearerID, cause fact.Seq) []byte {
 	return binary.BigEndian.AppendUint64(append(make([]byte, 0, friendKeySize), w[:]...), ^uint64(cause))
 }
 
-func decodeFriendKey(k []byte) (fact.WearerID, fact.Seq) {
-	return fact.WearerID(k[:16]), fact.Seq(^binary.BigEndian.Uint64(k[16:]))
-}
+// causeOf returns the friendship that a friend key names.
+func causeOf(k []byte) fact.Seq { return fact.Seq(^binary.BigEndian.Uint64(k[16:])) }
 
 func encodeCount(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 

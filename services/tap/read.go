@@ -20,7 +20,7 @@ func Friends(r kv.Reader, wearer fact.WearerID, after fact.Seq, limit int) []Fri
 		if len(list) >= limit {
 			break
 		}
-		_, cause := decodeFriendKey(k)
+		cause := causeOf(k)
 		list = append(list, Friend{Wearer: fact.WearerID(v), Friendship: cause})
 	}
 	return list
