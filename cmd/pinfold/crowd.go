@@ -17,10 +17,12 @@ import (
 
 // crowdFlags say who meets whom.
 type crowdFlags struct {
-	Contacts string `help:"File of contacts in the format of SocioPatterns (lines: t i j), plain or gzip. Without it, a small crowd is made up." type:"existingfile" placeholder:"FILE"`
-	People   int    `help:"People in the crowd that is made up." default:"180"`
-	Phones   string `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's halves once." enum:"perfect" default:"perfect"`
-	Seed     uint64 `help:"Of keys, wearers and nonces: the same seed is the same crowd, whose second visit repeats the first." default:"1"`
+	Contacts string  `help:"File of contacts in the format of SocioPatterns (lines: t i j), plain or gzip. Without it, a small crowd is made up." type:"existingfile" placeholder:"FILE"`
+	People   int     `help:"People in the crowd that is made up." default:"400"`
+	Days     int     `help:"Days in the crowd that is made up." default:"2"`
+	Phones   string  `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's statements once; real ones are offline, late, out of order, repeat themselves, and carry both halves." enum:"perfect,real" default:"perfect"`
+	Seed     uint64  `help:"Of keys, wearers, nonces and habits: the same seed is the same crowd, whose second visit repeats the first." default:"1"`
+	Speed    float64 `help:"How many times as fast as real time the days go by; 0 is as fast as they can." default:"0"`
 }
 
 // Validate implements kong.Validatable.
@@ -28,12 +30,18 @@ func (f crowdFlags) Validate() error {
 	if f.People < 2 || f.People > 100_000 {
 		return fmt.Errorf("--people=%d: want 2 to 100,000", f.People)
 	}
+	if f.Days < 1 || f.Days > 31 {
+		return fmt.Errorf("--days=%d: want 1 to 31", f.Days)
+	}
+	if f.Speed < 0 {
+		return fmt.Errorf("--speed=%v: want 0 or more", f.Speed)
+	}
 	return nil
 }
 
 func (f crowdFlags) contacts() (crowd.Contacts, error) {
 	if f.Contacts == "" {
-		return crowd.Synthetic(f.People, f.Seed), nil
+		return crowd.Synthetic(f.People, f.Days, f.Seed), nil
 	}
 	return crowd.ReadContacts(f.Contacts)
 }
@@ -48,7 +56,7 @@ func (c *crowdCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	summary, err := s.play(s.ctx, c.Gateway, contacts, c.Seed)
+	summary, err := s.play(s.ctx, c.Gateway, contacts, c.crowdFlags)
 	if err != nil {
 		return err
 	}
@@ -56,19 +64,19 @@ func (c *crowdCommand) Run(s *session) error {
 }
 
 // play lets a crowd meet, with a progress bar on standard error if that is a terminal.
-func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, seed uint64) (crowd.Summary, error) {
+func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, f crowdFlags) (crowd.Summary, error) {
 	conn, err := dialPlain(gateway)
 	if err != nil {
 		return crowd.Summary{}, err
 	}
 	defer conn.Close()
-	config := crowd.Config{Gateway: conn, Contacts: contacts, Seed: seed}
-	if f, ok := s.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		bar := progressbar.NewOptions(2*len(contacts.Encounters), progressbar.OptionSetWriter(f), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("halves"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("halves"),
+	config := crowd.Config{Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Speed: f.Speed}
+	if terminal, ok := s.stderr.(*os.File); ok && term.IsTerminal(int(terminal.Fd())) {
+		bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(terminal), progressbar.OptionShowCount(),
+			progressbar.OptionSetDescription("statements"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("statements"),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 		defer func() { _ = bar.Finish() }()
-		config.Progress = func(answered, _ int) { _ = bar.Set(answered) }
+		config.Progress = func(answered, total int) { bar.ChangeMax(total); _ = bar.Set(answered) }
 	}
 	summary, err := crowd.New(config).Play(ctx)
 	if errors.Is(err, context.Canceled) {

@@ -34,7 +34,7 @@ func (c *demoCommand) Run(s *session) error {
 	}
 	err = up.up(s.ctx, quiet(s), func(ctx context.Context, at addresses) error {
 		fmt.Fprintf(s.stderr, "All services run; %d people begin to meet.\n", contacts.People)
-		summary, err := s.play(ctx, at.Gateway, contacts, c.Seed)
+		summary, err := s.play(ctx, at.Gateway, contacts, c.crowdFlags)
 		if err != nil {
 			return err
 		}

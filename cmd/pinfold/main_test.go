@@ -14,7 +14,7 @@ func TestDemo(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	if got, want := timeless(parseSummary(t, stdout)), expect(crowd.Synthetic(40, 1)); got != want {
+	if got, want := timeless(parseSummary(t, stdout)), expect(crowd.Synthetic(40, 2, 1)); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -44,11 +44,11 @@ func (r *receipts) answered(raw []byte, a *gatewayv1.Answer) {
 
 // verifier folds a whole log again, by itself, and compares.
 type verifier struct {
-	cores    []fold.Core
-	states   []*view.Memory
-	expected map[fact.Family][]fact.Record // derived and not met yet
-	halves   map[fact.Seq][32]byte
-	derived  int
+	cores      []fold.Core
+	states     []*view.Memory
+	expected   map[fact.Family][]fact.Record // derived and not met yet
+	statements map[fact.Seq][32]byte
+	derived    int
 }
 
 // verifyLog checks that every derived fact stands in the log once and in order, that every receipt is kept, that the
@@ -58,7 +58,7 @@ func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) in
 	t.Helper()
 	v := &verifier{
 		cores:    []fold.Core{gateway.Core{}, tap.Core{}, rewards.Core{}},
-		expected: map[fact.Family][]fact.Record{}, halves: map[fact.Seq][32]byte{},
+		expected: map[fact.Family][]fact.Record{}, statements: map[fact.Seq][32]byte{},
 	}
 	for range v.cores {
 		v.states = append(v.states, view.NewMemory())
@@ -82,7 +82,7 @@ func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) in
 		}
 	}
 	for key, seq := range r.at {
-		if v.halves[seq] != key {
+		if v.statements[seq] != key {
 			t.Fatalf("the statement that was accepted with sequence %d is not there", seq)
 		}
 	}
@@ -92,8 +92,11 @@ func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) in
 
 func (v *verifier) fold(t testing.TB, e fact.Entry) {
 	family := e.Fact.Family()
-	if f, ok := e.Fact.(fact.HalfReported); ok {
-		v.halves[e.Seq] = sha256.Sum256(statement.AppendHalf(nil, f.Half))
+	switch f := e.Fact.(type) {
+	case fact.HalfReported:
+		v.statements[e.Seq] = sha256.Sum256(statement.AppendHalf(nil, f.Half))
+	case fact.StepsReported:
+		v.statements[e.Seq] = sha256.Sum256(statement.AppendStepReport(nil, f.Report))
 	}
 	if family.Derived() {
 		rest := v.expected[family]
@@ -223,7 +226,7 @@ func TestConferenceLog(t *testing.T) {
 	data := t.TempDir()
 	w := startUp(t, data)
 	r := newReceipts()
-	if _, err := crowd.New(crowd.Config{Gateway: w.conn, Contacts: crowd.Synthetic(60, 2), Seed: 2, Answered: r.answered}).Play(t.Context()); err != nil {
+	if _, err := crowd.New(crowd.Config{Gateway: w.conn, Contacts: crowd.Synthetic(60, 2, 2), Seed: 2, Answered: r.answered}).Play(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.stop()

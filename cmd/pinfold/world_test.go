@@ -38,7 +38,7 @@ func conference(t testing.TB) (crowd.Contacts, crowd.Summary) {
 	t.Helper()
 	if _, err := os.Stat(sfhh); err != nil {
 		t.Logf("no real contacts on this machine (%v): a made up crowd instead", err)
-		c := crowd.Synthetic(200, 1)
+		c := crowd.Synthetic(200, 2, 1)
 		return c, expect(c)
 	}
 	c, err := crowd.ReadContacts(sfhh)

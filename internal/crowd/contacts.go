@@ -3,7 +3,6 @@ package crowd
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -24,10 +23,18 @@ type Encounter struct {
 	A, B  int           // A < B
 }
 
-// Contacts is who met whom.
+// Walk is what one person's pin counts in consecutive quarter hours.
+type Walk struct {
+	Begin  time.Duration // of its first quarter hour, since the midnight before the first day
+	Person int
+	Steps  []uint16
+}
+
+// Contacts is who met whom, and who walked.
 type Contacts struct {
 	People     int
 	Encounters []Encounter // ascending by Begin, then A, then B
+	Walks      []Walk      // ascending by Begin; none in data of contacts
 }
 
 // ReadContacts reads a file of face-to-face contacts in the format of SocioPatterns, plain or gzip: lines "t i j", t in
@@ -116,8 +123,6 @@ func contactsOf(slots map[pair][]int64) Contacts {
 			c.Encounters = append(c.Encounters, Encounter{Begin: begin, A: number[p[0]], B: number[p[1]]})
 		}
 	}
-	slices.SortFunc(c.Encounters, func(x, y Encounter) int {
-		return cmp.Or(cmp.Compare(x.Begin, y.Begin), cmp.Compare(x.A, y.A), cmp.Compare(x.B, y.B))
-	})
+	slices.SortFunc(c.Encounters, compareEncounters)
 	return c
 }

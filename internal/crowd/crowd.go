@@ -23,7 +23,9 @@ var Midnight = fact.UnixMilli(time.Date(2021, 7, 23, 0, 0, 0, 0, time.FixedZone(
 type Config struct {
 	Gateway  grpc.ClientConnInterface
 	Contacts Contacts
-	Seed     uint64 // of keys, wearers and nonces: the same seed is the same crowd
+	Phones   Phones  // "" = perfect ones
+	Seed     uint64  // of keys, wearers, nonces and habits: the same seed is the same crowd
+	Speed    float64 // how many times as fast as real time the days go by; 0 = as fast as they can
 	// Progress, if not nil, is called as halves are delivered.
 	Progress func(delivered, total int)
 	// Answered, if not nil, is called with the final answer to each statement, by several goroutines.
@@ -32,19 +34,32 @@ type Config struct {
 
 // Crowd is a number of people, each with a pin and a phone.
 type Crowd struct {
-	config  Config
-	gateway gatewayv1.GatewayServiceClient
-	phones  []*phone
+	config     Config
+	gateway    gatewayv1.GatewayServiceClient
+	phones     []*phone
+	statements int // that will come to the gateway, each counted once for each phone that carries it
 }
 
 // New makes a crowd.
 func New(c Config) *Crowd {
 	crowd := &Crowd{config: c, gateway: gatewayv1.NewGatewayServiceClient(c.Gateway)}
-	for i := range c.Contacts.People {
+	all := make([]habits, c.Contacts.People)
+	if c.Phones == RealPhones {
+		all = realHabits(c.Contacts, c.Seed)
+	}
+	for i, h := range all {
 		secret := sha256.Sum256(fmt.Appendf(nil, "crowd %d person %d", c.Seed, i))
 		crowd.phones = append(crowd.phones, &phone{
-			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret),
+			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret), habits: h,
 		})
+	}
+	for _, e := range c.Contacts.Encounters {
+		crowd.statements += crowd.phones[e.A].carries() + crowd.phones[e.B].carries()
+	}
+	for _, w := range c.Contacts.Walks {
+		if crowd.phones[w.Person].countsSteps() {
+			crowd.statements++
+		}
 	}
 	return crowd
 }
@@ -79,16 +94,16 @@ func (c *Crowd) enrol(ctx context.Context) error {
 	return group.Wait()
 }
 
-// meet plays one tap between two pins that approached each other, and returns both halves.
-func meet(a, b *Side, at fact.UnixMilli) (halfA, halfB Signed, err error) {
-	if halfA, err = a.Sign(b.Hello(), at); err != nil {
+// meet plays one tap and returns both halves, which both pins keep.
+func meet(m meeting) (halfA, halfB Signed, err error) {
+	if halfA, err = m.sideA.Sign(m.sideB.Hello(), m.a.clock(m.at)); err != nil {
 		return
 	}
-	if halfB, err = b.Sign(a.Hello(), at); err != nil {
+	if halfB, err = m.sideB.Sign(m.sideA.Hello(), m.b.clock(m.at)); err != nil {
 		return
 	}
-	if err = a.Check(b.Hello(), halfB); err != nil {
+	if err = m.sideA.Check(m.sideB.Hello(), halfB); err != nil {
 		return
 	}
-	return halfA, halfB, b.Check(a.Hello(), halfA)
+	return halfA, halfB, m.sideB.Check(m.sideA.Hello(), halfA)
 }

@@ -16,24 +16,42 @@ import (
 // maxUpload is the most statements that a gateway takes at once.
 const maxUpload = 500
 
-// phone carries what its wearer's pin signed to the gateway.
+// phone carries what its wearer's pin holds to the gateway.
 type phone struct {
 	wearer fact.WearerID
 	pin    *Pin
+	habits
 
 	mu     sync.Mutex
 	outbox []Signed
 	busy   bool // it delivers, or is queued to
 }
 
-// put adds a statement to the outbox and reports whether the phone is to be queued for delivery.
-func (p *phone) put(s Signed) bool {
+// countsSteps reports whether the pin reports steps: one whose clock was never set does not know when they were, and
+// those of a phone that is never online come to nobody.
+func (p *phone) countsSteps() bool { return !p.unset && !p.never }
+
+// put adds statements to the outbox and reports whether the phone is to be queued for delivery.
+func (p *phone) put(statements []Signed) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outbox = append(p.outbox, s)
-	queue := !p.busy
+	p.outbox = append(p.outbox, statements...)
+	if p.busy || len(p.outbox) == 0 || p.real && p.rng.Float64() >= comesOnline {
+		return false
+	}
 	p.busy = true
-	return queue
+	return true
+}
+
+// wakeUp reports whether the phone is to be queued for delivery because it holds something.
+func (p *phone) wakeUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy || len(p.outbox) == 0 {
+		return false
+	}
+	p.busy = true
+	return true
 }
 
 // take removes the next upload from the outbox. An empty one means that the phone is no longer busy.
@@ -41,10 +59,24 @@ func (p *phone) take() []Signed {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.outbox), maxUpload)
+	if p.real && n > 0 {
+		p.rng.Shuffle(len(p.outbox), func(i, j int) { p.outbox[i], p.outbox[j] = p.outbox[j], p.outbox[i] })
+		n = 1 + p.rng.IntN(n)
+	}
 	upload := p.outbox[:n:n]
 	p.outbox = p.outbox[n:]
 	p.busy = n > 0
 	return upload
+}
+
+// answerLost reports whether the answer to an upload does not arrive.
+func (p *phone) answerLost() bool {
+	if !p.real {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rng.Float64() < losesAnswer
 }
 
 // pair proves to the gateway that the wearer has the pin.
@@ -76,6 +108,9 @@ func (p *phone) deliver(ctx context.Context, gateway gatewayv1.GatewayServiceCli
 		var answers []*gatewayv1.Answer
 		err := persist(ctx, func(ctx context.Context) error {
 			r, err := gateway.Deliver(ctx, b.Build())
+			if err == nil && p.answerLost() {
+				return errLost
+			}
 			answers = r.GetAnswers()
 			return err
 		})
@@ -99,6 +134,9 @@ func (p *phone) deliver(ctx context.Context, gateway gatewayv1.GatewayServiceCli
 		}
 	}
 }
+
+// errLost stands for an answer that the radio swallowed.
+var errLost = status.Error(codes.Unavailable, "the answer was lost")
 
 const (
 	callTimeout = 20 * time.Second

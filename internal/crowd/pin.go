@@ -40,6 +40,12 @@ func (p *Pin) Prove(c fact.Challenge, at fact.UnixMilli) (raw []byte, sig fact.S
 	return raw, statement.Sign(p.private, raw)
 }
 
+// Count signs a report of the steps in consecutive quarter hours. It takes the next counter.
+func (p *Pin) Count(first fact.Slot, steps []uint16) Signed {
+	p.counter++
+	return p.SignRaw(statement.AppendStepReport(nil, fact.StepReport{Pin: p.id, Counter: p.counter, FirstSlot: first, Steps: steps}))
+}
+
 // SignRaw signs any bytes, as a pin with a bug or in wrong hands would.
 func (p *Pin) SignRaw(raw []byte) Signed {
 	return Signed{Statement: raw, Signature: statement.Sign(p.private, raw)}

@@ -3,7 +3,9 @@ package crowd
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -17,16 +19,57 @@ import (
 const (
 	// deliverAtOnce is how many phones are online at the same time.
 	deliverAtOnce = 128
-	// maxOnTheWay bounds the halves that are signed and have no answer yet.
+	// maxOnTheWay bounds the statements of perfect phones that are signed and have no answer yet.
 	maxOnTheWay = 20_000
 )
 
 // report is what a crowd has done.
 type report struct {
-	taps      int
-	delivered int    // halves accepted, now or before
-	refused   int    // halves refused for good
-	lastSeq   uint64 // the highest sequence of an accepted half
+	delivered int    // statements accepted, now or before
+	refused   int    // statements refused for good
+	lastSeq   uint64 // the highest sequence of an accepted statement
+}
+
+// game is one run of play.
+type game struct {
+	crowd  *Crowd
+	online chan *phone // phones with something to deliver; each is in it at most once
+	room   *semaphore.Weighted
+	limit  int64 // of room
+
+	mu     sync.Mutex
+	report report
+}
+
+// play lets all encounters and walks happen, and returns when every statement that comes to a gateway has its answer.
+// Pins approach each other and count in the order of time, so that their counters are the same each time; from then on
+// taps and uploads go on beside each other.
+func (c *Crowd) play(ctx context.Context) (report, error) {
+	g := &game{crowd: c, online: make(chan *phone, len(c.phones)), limit: maxOnTheWay}
+	if c.config.Phones == RealPhones {
+		g.limit = int64(c.statements) + 1 // they keep what they have not delivered to themselves
+	}
+	g.room = semaphore.NewWeighted(g.limit)
+	meetings := make(chan meeting, 64)
+	deliveries, ctx := errgroup.WithContext(ctx)
+	for range deliverAtOnce {
+		deliveries.Go(func() error { return g.deliver(ctx) })
+	}
+	taps, tapCtx := errgroup.WithContext(ctx)
+	taps.Go(func() error { defer close(meetings); return g.live(tapCtx, meetings) })
+	for range runtime.GOMAXPROCS(0) {
+		taps.Go(func() error { return g.tap(tapCtx, meetings) })
+	}
+	err := taps.Wait()
+	if err == nil {
+		g.goOnline()
+		err = g.room.Acquire(ctx, g.limit) // until every statement has its answer
+	}
+	close(g.online)
+	if failed := deliveries.Wait(); failed != nil {
+		err = failed
+	}
+	return g.report, err
 }
 
 // meeting is a tap whose two pins have approached each other.
@@ -36,52 +79,26 @@ type meeting struct {
 	at           fact.UnixMilli
 }
 
-// play lets all encounters happen. Pins approach in the order of the encounters, so that their counters are the same
-// each time; from then on taps and uploads go on beside each other. It returns when every half has its answer.
-func (c *Crowd) play(ctx context.Context) (report, error) {
-	p := &game{
-		crowd:  c,
-		online: make(chan *phone, len(c.phones)),
-		room:   semaphore.NewWeighted(maxOnTheWay),
-		report: report{taps: len(c.config.Contacts.Encounters)},
-	}
-	meetings := make(chan meeting, 64)
-	deliveries, ctx := errgroup.WithContext(ctx)
-	for range deliverAtOnce {
-		deliveries.Go(func() error { return p.deliver(ctx) })
-	}
-	taps, tapCtx := errgroup.WithContext(ctx)
-	taps.Go(func() error { defer close(meetings); return p.approach(tapCtx, meetings) })
-	for range runtime.GOMAXPROCS(0) {
-		taps.Go(func() error { return p.tap(tapCtx, meetings) })
-	}
-	err := taps.Wait()
-	if err == nil {
-		err = p.room.Acquire(ctx, maxOnTheWay) // until every half has its answer
-	}
-	close(p.online)
-	if failed := deliveries.Wait(); failed != nil {
-		err = failed
-	}
-	return p.report, err
-}
-
-// game is one run of play.
-type game struct {
-	crowd  *Crowd
-	online chan *phone // phones with something to deliver; each is in it at most once
-	room   *semaphore.Weighted
-
-	mu     sync.Mutex
-	report report
-}
-
-func (g *game) approach(ctx context.Context, meetings chan<- meeting) error {
+// live goes through the days of the crowd.
+func (g *game) live(ctx context.Context, meetings chan<- meeting) error {
+	walks := g.crowd.config.Contacts.Walks
+	pace := newPace(g.crowd.config)
 	for _, e := range g.crowd.config.Contacts.Encounters {
-		if err := g.room.Acquire(ctx, 2); err != nil {
+		n := slices.IndexFunc(walks, func(w Walk) bool { return w.Begin > e.Begin })
+		if n < 0 {
+			n = len(walks)
+		}
+		if err := g.walk(ctx, walks[:n]); err != nil {
+			return err
+		}
+		walks = walks[n:]
+		if err := pace.wait(ctx, e.Begin); err != nil {
 			return err
 		}
 		a, b := g.crowd.phones[e.A], g.crowd.phones[e.B]
+		if err := g.room.Acquire(ctx, int64(a.carries()+b.carries())); err != nil {
+			return err
+		}
 		m := meeting{a: a, b: b, sideA: a.pin.Approach(), sideB: b.pin.Approach(), at: Midnight.Add(e.Begin)}
 		select {
 		case meetings <- m:
@@ -89,25 +106,51 @@ func (g *game) approach(ctx context.Context, meetings chan<- meeting) error {
 			return ctx.Err()
 		}
 	}
+	return g.walk(ctx, walks)
+}
+
+// walk lets pins report their steps.
+func (g *game) walk(ctx context.Context, walks []Walk) error {
+	for _, w := range walks {
+		p := g.crowd.phones[w.Person]
+		if !p.countsSteps() {
+			continue
+		}
+		if err := g.room.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		first := fact.Slot(int64(Midnight.Add(w.Begin)) / fact.SlotLength.Milliseconds())
+		g.hand(p, p.pin.Count(first, w.Steps))
+	}
 	return nil
 }
 
 func (g *game) tap(ctx context.Context, meetings <-chan meeting) error {
 	for m := range meetings {
-		halfA, halfB, err := meet(m.sideA, m.sideB, m.at)
+		halfA, halfB, err := meet(m)
 		if err != nil {
 			return err
 		}
-		for _, out := range []struct {
-			*phone
-			Signed
-		}{{m.a, halfA}, {m.b, halfB}} {
-			if out.put(out.Signed) {
-				g.online <- out.phone // has room for every phone
-			}
-		}
+		g.hand(m.a, halfA, halfB)
+		g.hand(m.b, halfB, halfA)
 	}
 	return ctx.Err()
+}
+
+// hand gives a phone what its pin holds, its own statement first.
+func (g *game) hand(p *phone, statements ...Signed) {
+	if p.put(statements[:min(p.carries(), len(statements))]) {
+		g.online <- p // has room for every phone
+	}
+}
+
+// goOnline lets every phone deliver what it still holds.
+func (g *game) goOnline() {
+	for _, p := range g.crowd.phones {
+		if p.wakeUp() {
+			g.online <- p
+		}
+	}
 }
 
 func (g *game) deliver(ctx context.Context) error {
@@ -135,9 +178,31 @@ func (g *game) answered(s Signed, a *gatewayv1.Answer) {
 	answered := g.report.delivered + g.report.refused
 	g.mu.Unlock()
 	if g.crowd.config.Progress != nil {
-		g.crowd.config.Progress(answered, 2*g.report.taps)
+		g.crowd.config.Progress(answered, g.crowd.statements)
 	}
 	g.room.Release(1)
+}
+
+// pace lets the crowd's time go by a number of times as fast as real time, or as fast as it can.
+type pace struct {
+	speed float64 // 0 = as fast as it can
+	first time.Duration
+	began time.Time
+}
+
+func newPace(c Config) pace {
+	p := pace{speed: c.Speed, began: time.Now()}
+	if len(c.Contacts.Encounters) > 0 {
+		p.first = c.Contacts.Encounters[0].Begin
+	}
+	return p
+}
+
+func (p pace) wait(ctx context.Context, at time.Duration) error {
+	if p.speed == 0 {
+		return nil
+	}
+	return sleep(ctx, time.Until(p.began.Add(time.Duration(float64(at-p.first)/p.speed))))
 }
 
 // reasonOf returns the name of the reason that a gateway's error carries, or "".

@@ -24,7 +24,7 @@ type Summary struct {
 	Refused             uint64  `json:"refused"`           // HalfRefused, expiry apart
 	NotAdmitted         int     `json:"not_admitted"`      // halves that the gateway refused for good
 	Seconds             float64 `json:"seconds"`           // from the first tap until all awards that followed were known
-	HalvesPerSecond     float64 `json:"halves_per_second"` // delivered in that time
+	HalvesPerSecond     float64 `json:"halves_per_second"` // statements delivered in that time
 }
 
 // Medals are the wearers who hold each medal.
@@ -34,9 +34,8 @@ type Medals struct {
 	Gold   uint64 `json:"gold"`
 }
 
-// Play registers and pairs the pins, lets all encounters happen as fast as it goes, one tap each, and returns what came
-// of it, once everything that followed is known. Phones are perfect: each delivers its own pin's halves, and tries
-// again what did not get through.
+// Play registers and pairs the pins, lets all encounters happen, one tap each, and returns what came of it, once
+// everything that followed is known. A phone tries again what did not get through.
 func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 	if err := c.enrol(ctx); err != nil {
 		return Summary{}, err
@@ -50,7 +49,7 @@ func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	s.People, s.Taps, s.NotAdmitted = c.config.Contacts.People, report.taps, report.refused
+	s.People, s.Taps, s.NotAdmitted = c.config.Contacts.People, len(c.config.Contacts.Encounters), report.refused
 	s.Seconds = time.Since(began).Seconds()
 	s.HalvesPerSecond = float64(report.delivered) / s.Seconds
 	return s, nil

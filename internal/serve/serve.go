@@ -66,6 +66,7 @@ func New(logger *slog.Logger) *Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ChainUnaryInterceptor(recoverPanic(logger), s.whenServing, bound),
+		grpc.ChainStreamInterceptor(recoverStreamPanic(logger), s.streamWhenServing),
 	)
 	s.Serving(false)
 	grpc_health_v1.RegisterHealthServer(s, s.health)
@@ -104,23 +105,48 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) whenServing(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if !s.ready.Load() && !strings.HasPrefix(info.FullMethod, "/grpc.health.v1.") {
-		return nil, status.Error(codes.Unavailable, "starting: the service has not folded the log yet")
+	if err := s.serves(info.FullMethod); err != nil {
+		return nil, err
 	}
 	return handler(ctx, req)
+}
+
+func (s *Server) streamWhenServing(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if err := s.serves(info.FullMethod); err != nil {
+		return err
+	}
+	return handler(srv, stream)
+}
+
+// serves returns an error while calls other than those about the server itself are not served.
+func (s *Server) serves(method string) error {
+	if s.ready.Load() || strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasPrefix(method, "/grpc.reflection.") {
+		return nil
+	}
+	return status.Error(codes.Unavailable, "starting: the service has not folded the log yet")
 }
 
 // recoverPanic answers INTERNAL to a call that panicked, and logs where.
 func recoverPanic(logger *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				logger.ErrorContext(ctx, "a call panicked", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
-				err = status.Error(codes.Internal, "internal error")
-			}
-		}()
+		defer func() { panicked(ctx, logger, info.FullMethod, recover(), &err) }()
 		return handler(ctx, req)
 	}
+}
+
+func recoverStreamPanic(logger *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+		defer func() { panicked(stream.Context(), logger, info.FullMethod, recover(), &err) }()
+		return handler(srv, stream)
+	}
+}
+
+func panicked(ctx context.Context, logger *slog.Logger, method string, p any, err *error) {
+	if p == nil {
+		return
+	}
+	logger.ErrorContext(ctx, "a call panicked", "method", method, "panic", p, "stack", string(debug.Stack()))
+	*err = status.Error(codes.Internal, "internal error")
 }
 
 func bound(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

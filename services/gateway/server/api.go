@@ -20,7 +20,6 @@ import (
 	"pinfold/internal/view"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
-	tapv1 "pinfold/proto/pinfold/tap/v1"
 	"pinfold/services/gateway"
 )
 
@@ -45,6 +44,7 @@ type api struct {
 	limiter    *limiter
 	challenges *recent[fact.Challenge, pairing]
 	services   *services
+	hub        *hub
 }
 
 // pairing is what a challenge was made for.
@@ -54,7 +54,7 @@ type pairing struct {
 	expires fact.UnixMilli
 }
 
-func newAPI(c Config, log eventlog.Log, runner *fold.Runner, s *services) *api {
+func newAPI(c Config, log eventlog.Log, head fact.Seq, runner *fold.Runner, s *services) *api {
 	return &api{
 		config:     c,
 		runner:     runner,
@@ -64,6 +64,7 @@ func newAPI(c Config, log eventlog.Log, runner *fold.Runner, s *services) *api {
 		limiter:    newLimiter(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
 		services:   s,
+		hub:        newHub(log, head, runner, c.Logger),
 	}
 }
 
@@ -233,41 +234,6 @@ func holds(awards *rewardsv1.GetAwardsResponse, background string) bool {
 		}
 	}
 	return false
-}
-
-// ListFriends implements GatewayService.
-func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*tapv1.ListFriendsResponse, error) {
-	return a.services.tap.ListFriends(ctx, req)
-}
-
-// GetFriendship implements GatewayService.
-func (a *api) GetFriendship(ctx context.Context, req *tapv1.GetFriendshipRequest) (*tapv1.GetFriendshipResponse, error) {
-	return a.services.tap.GetFriendship(ctx, req)
-}
-
-// GetOutcomes implements GatewayService.
-func (a *api) GetOutcomes(ctx context.Context, req *tapv1.GetOutcomesRequest) (*tapv1.GetOutcomesResponse, error) {
-	return a.services.tap.GetOutcomes(ctx, req)
-}
-
-// GetAwards implements GatewayService.
-func (a *api) GetAwards(ctx context.Context, req *rewardsv1.GetAwardsRequest) (*rewardsv1.GetAwardsResponse, error) {
-	settled, err := a.services.settle(ctx, req.GetMinSeq())
-	if err != nil {
-		return nil, err
-	}
-	req.SetMinSeq(settled)
-	return a.services.rewards.GetAwards(ctx, req)
-}
-
-// GetTotals implements GatewayService.
-func (a *api) GetTotals(ctx context.Context, req *rewardsv1.GetTotalsRequest) (*rewardsv1.GetTotalsResponse, error) {
-	settled, err := a.services.settle(ctx, req.GetMinSeq())
-	if err != nil {
-		return nil, err
-	}
-	req.SetMinSeq(settled)
-	return a.services.rewards.GetTotals(ctx, req)
 }
 
 func refused(reason gatewayv1.Reason, retry bool, detail string) *gatewayv1.Answer {

@@ -27,6 +27,7 @@ type Config struct {
 	Rules    *fact.Rules // to be in force; nil = whatever the log says, or the default in a new log
 	Tap      string      // addresses of the tap service, host:port, separated by commas
 	Rewards  string      // addresses of the rewards service
+	Steps    string      // addresses of the steps service
 	Limits   Limits
 	Now      func() fact.UnixMilli // the clock; nil = this machine's
 }
@@ -56,20 +57,24 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	services, err := dial(c.Tap, c.Rewards)
+	head, err := log.Head(ctx)
+	if err != nil {
+		return serve.IgnoreEnd(ctx, err)
+	}
+	services, err := dial(c.Tap, c.Rewards, c.Steps)
 	if err != nil {
 		return err
 	}
 	defer services.close()
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
-		a := newAPI(c, log, runner, services)
+		a := newAPI(c, log, head.Last, runner, services)
 		return serve.API{
 			Register: func(s grpc.ServiceRegistrar) {
 				gatewayv1.RegisterGatewayServiceServer(s, a)
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 			},
 			Ready: func() error { return checkRules(c.Rules, runner) },
-			Tasks: []func(context.Context) error{a.committer.run, a.keepTime},
+			Tasks: []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run},
 		}
 	})
 }

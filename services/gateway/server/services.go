@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
 	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
 
@@ -20,6 +21,7 @@ type services struct {
 	conns   []*grpc.ClientConn
 	tap     tapv1.TapServiceClient
 	rewards rewardsv1.RewardsServiceClient
+	steps   stepsv1.StepsServiceClient
 }
 
 // readConfig spreads reads over the replicas that serve, waits for one while none does, and tries a read again that
@@ -37,19 +39,19 @@ const readConfig = `{
 	}]
 }`
 
-func dial(tap, rewards string) (*services, error) {
+func dial(tap, rewards, steps string) (*services, error) {
 	s := &services{}
-	tapConn, err := s.dial("tap", tap)
-	if err != nil {
-		return nil, err
+	var conns [3]*grpc.ClientConn
+	for i, service := range []struct{ name, addresses string }{{"tap", tap}, {"rewards", rewards}, {"steps", steps}} {
+		var err error
+		if conns[i], err = s.dial(service.name, service.addresses); err != nil {
+			s.close()
+			return nil, err
+		}
 	}
-	rewardsConn, err := s.dial("rewards", rewards)
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	s.tap = tapv1.NewTapServiceClient(tapConn)
-	s.rewards = rewardsv1.NewRewardsServiceClient(rewardsConn)
+	s.tap = tapv1.NewTapServiceClient(conns[0])
+	s.rewards = rewardsv1.NewRewardsServiceClient(conns[1])
+	s.steps = stepsv1.NewStepsServiceClient(conns[2])
 	return s, nil
 }
 
@@ -75,14 +77,19 @@ func (s *services) close() {
 	}
 }
 
-// settle returns the sequence to ask the services behind tap for, so that they reflect what followed from minSeq.
-func (s *services) settle(ctx context.Context, minSeq uint64) (uint64, error) {
-	if minSeq == 0 {
-		return 0, nil
+// settle moves the min_seq of a request for a service behind tap to where it reflects what followed from it.
+func (s *services) settle(ctx context.Context, req interface {
+	GetMinSeq() uint64
+	SetMinSeq(seq uint64)
+},
+) error {
+	if req.GetMinSeq() == 0 {
+		return nil
 	}
-	settled, err := s.tap.Settle(ctx, tapv1.SettleRequest_builder{Seq: minSeq}.Build())
+	settled, err := s.tap.Settle(ctx, tapv1.SettleRequest_builder{Seq: req.GetMinSeq()}.Build())
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return settled.GetSeq(), nil
+	req.SetMinSeq(settled.GetSeq())
+	return nil
 }

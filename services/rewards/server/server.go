@@ -85,3 +85,59 @@ func (a *api) GetTotals(ctx context.Context, req *rewardsv1.GetTotalsRequest) (*
 	})
 	return answer, err
 }
+
+// ListLeaderboard implements RewardsService.
+func (a *api) ListLeaderboard(ctx context.Context, req *rewardsv1.ListLeaderboardRequest) (*rewardsv1.ListLeaderboardResponse, error) {
+	size, err := serve.PageSize(req.GetPageSize())
+	if err != nil {
+		return nil, err
+	}
+	var after rewards.Place
+	if after.Friends, after.Wearer, err = serve.ParsePlaceToken(req.GetPageToken()); err != nil {
+		return nil, err
+	}
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var b rewardsv1.ListLeaderboardResponse_builder
+	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		places, more := serve.Page(rewards.Leaderboard(r, after, size+1), size)
+		if more {
+			b.NextPageToken = serve.PlaceToken(places[size-1].Friends, places[size-1].Wearer)
+		}
+		b.Seq, b.Places = uint64(seq), placesToProto(places)
+		return nil
+	})
+	return b.Build(), err
+}
+
+// GetStanding implements RewardsService.
+func (a *api) GetStanding(ctx context.Context, req *rewardsv1.GetStandingRequest) (*rewardsv1.GetStandingResponse, error) {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return nil, err
+	}
+	n, err := serve.Neighbours(req.GetNeighbours())
+	if err != nil {
+		return nil, err
+	}
+	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
+		return nil, err
+	}
+	var b rewardsv1.GetStandingResponse_builder
+	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
+		b.Seq = uint64(seq)
+		b.Rank, b.Friends, _ = rewards.Rank(r, wearer)
+		b.Places = placesToProto(rewards.Neighbours(r, wearer, n))
+		return nil
+	})
+	return b.Build(), err
+}
+
+func placesToProto(places []rewards.Place) []*rewardsv1.Place {
+	list := make([]*rewardsv1.Place, len(places))
+	for i, p := range places {
+		list[i] = rewardsv1.Place_builder{Rank: p.Rank, Wearer: p.Wearer.String(), Friends: p.Friends}.Build()
+	}
+	return list
+}

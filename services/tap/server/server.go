@@ -3,8 +3,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -27,11 +25,6 @@ func Run(ctx context.Context, c serve.Config) error {
 	})
 }
 
-const (
-	defaultPage = 50
-	maxPage     = 500
-)
-
 // api serves TapService.
 type api struct {
 	tapv1.UnimplementedTapServiceServer
@@ -44,13 +37,13 @@ func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	size, err := pageSize(req.GetPageSize())
+	size, err := serve.PageSize(req.GetPageSize())
 	if err != nil {
-		return nil, serve.Malformed("page_size", err)
+		return nil, err
 	}
 	after, err := pageToken(req.GetPageToken())
 	if err != nil {
-		return nil, serve.Malformed("page_token", err)
+		return nil, err
 	}
 	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
 		return nil, err
@@ -58,9 +51,8 @@ func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*
 	var b tapv1.ListFriendsResponse_builder
 	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
 		b.Seq, b.Total = uint64(seq), tap.FriendCount(r, wearer)
-		friends := tap.Friends(r, wearer, after, size+1)
-		if len(friends) > size {
-			friends = friends[:size]
+		friends, more := serve.Page(tap.Friends(r, wearer, after, size+1), size)
+		if more {
 			b.NextPageToken = friends[size-1].Friendship.String()
 		}
 		for _, f := range friends {
@@ -71,16 +63,6 @@ func (a *api) ListFriends(ctx context.Context, req *tapv1.ListFriendsRequest) (*
 	return b.Build(), err
 }
 
-func pageSize(asked int32) (int, error) {
-	switch {
-	case asked == 0:
-		return defaultPage, nil
-	case asked < 0 || asked > maxPage:
-		return 0, fmt.Errorf("%d: want 1 to %d, or 0 for %d", asked, maxPage, defaultPage)
-	}
-	return int(asked), nil
-}
-
 // pageToken reads the friendship after which the next page begins.
 func pageToken(token string) (fact.Seq, error) {
 	if token == "" {
@@ -88,7 +70,7 @@ func pageToken(token string) (fact.Seq, error) {
 	}
 	seq, err := strconv.ParseUint(token, 10, 64)
 	if err != nil || seq == 0 {
-		return 0, errors.New(strconv.Quote(token) + ": not one that a page came with")
+		return 0, serve.BadToken(token)
 	}
 	return fact.Seq(seq), nil
 }

@@ -12,8 +12,10 @@ package gatewayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	v1 "pinfold/proto/pinfold/log/v1"
 	v11 "pinfold/proto/pinfold/rewards/v1"
-	v1 "pinfold/proto/pinfold/tap/v1"
+	v12 "pinfold/proto/pinfold/steps/v1"
+	v13 "pinfold/proto/pinfold/tap/v1"
 	reflect "reflect"
 	unsafe "unsafe"
 )
@@ -69,6 +71,8 @@ const (
 	Reason_REASON_PAIRED_ELSEWHERE Reason = 24
 	// The challenge is unknown or too old: begin again.
 	Reason_REASON_CHALLENGE_EXPIRED Reason = 25
+	// The watcher did not take what it was sent.
+	Reason_REASON_SLOW_READER Reason = 26
 )
 
 // Enum value maps for Reason.
@@ -96,6 +100,7 @@ var (
 		23: "REASON_NOT_FRIENDS",
 		24: "REASON_PAIRED_ELSEWHERE",
 		25: "REASON_CHALLENGE_EXPIRED",
+		26: "REASON_SLOW_READER",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -120,6 +125,7 @@ var (
 		"REASON_NOT_FRIENDS":       23,
 		"REASON_PAIRED_ELSEWHERE":  24,
 		"REASON_CHALLENGE_EXPIRED": 25,
+		"REASON_SLOW_READER":       26,
 	}
 )
 
@@ -193,6 +199,302 @@ func (x Status) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
+type GetFaceRequest struct {
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Wearer string                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
+	xxx_hidden_MinSeq uint64                 `protobuf:"varint,2,opt,name=min_seq,json=minSeq,proto3"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GetFaceRequest) Reset() {
+	*x = GetFaceRequest{}
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFaceRequest) ProtoMessage() {}
+
+func (x *GetFaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *GetFaceRequest) GetWearer() string {
+	if x != nil {
+		return x.xxx_hidden_Wearer
+	}
+	return ""
+}
+
+func (x *GetFaceRequest) GetMinSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_MinSeq
+	}
+	return 0
+}
+
+func (x *GetFaceRequest) SetWearer(v string) {
+	x.xxx_hidden_Wearer = v
+}
+
+func (x *GetFaceRequest) SetMinSeq(v uint64) {
+	x.xxx_hidden_MinSeq = v
+}
+
+type GetFaceRequest_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	Wearer string
+	MinSeq uint64
+}
+
+func (b0 GetFaceRequest_builder) Build() *GetFaceRequest {
+	m0 := &GetFaceRequest{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Wearer = b.Wearer
+	x.xxx_hidden_MinSeq = b.MinSeq
+	return m0
+}
+
+// Face is all that a wearer's pin shows.
+type Face struct {
+	state                     protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Seq            uint64                 `protobuf:"varint,1,opt,name=seq,proto3"`
+	xxx_hidden_Wearer         string                 `protobuf:"bytes,2,opt,name=wearer,proto3"`
+	xxx_hidden_Friends        uint32                 `protobuf:"varint,3,opt,name=friends,proto3"`
+	xxx_hidden_Medal          v1.Medal               `protobuf:"varint,4,opt,name=medal,proto3,enum=pinfold.log.v1.Medal"`
+	xxx_hidden_Background     string                 `protobuf:"bytes,5,opt,name=background,proto3"`
+	xxx_hidden_Backgrounds    uint32                 `protobuf:"varint,6,opt,name=backgrounds,proto3"`
+	xxx_hidden_NextBackground *v11.NextBackground    `protobuf:"bytes,7,opt,name=next_background,json=nextBackground,proto3"`
+	xxx_hidden_NextMedal      *v11.NextMedal         `protobuf:"bytes,8,opt,name=next_medal,json=nextMedal,proto3"`
+	xxx_hidden_Today          *v12.Day               `protobuf:"bytes,9,opt,name=today,proto3"`
+	xxx_hidden_StepGoal       uint32                 `protobuf:"varint,10,opt,name=step_goal,json=stepGoal,proto3"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
+}
+
+func (x *Face) Reset() {
+	*x = Face{}
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Face) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Face) ProtoMessage() {}
+
+func (x *Face) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *Face) GetSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Seq
+	}
+	return 0
+}
+
+func (x *Face) GetWearer() string {
+	if x != nil {
+		return x.xxx_hidden_Wearer
+	}
+	return ""
+}
+
+func (x *Face) GetFriends() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Friends
+	}
+	return 0
+}
+
+func (x *Face) GetMedal() v1.Medal {
+	if x != nil {
+		return x.xxx_hidden_Medal
+	}
+	return v1.Medal(0)
+}
+
+func (x *Face) GetBackground() string {
+	if x != nil {
+		return x.xxx_hidden_Background
+	}
+	return ""
+}
+
+func (x *Face) GetBackgrounds() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Backgrounds
+	}
+	return 0
+}
+
+func (x *Face) GetNextBackground() *v11.NextBackground {
+	if x != nil {
+		return x.xxx_hidden_NextBackground
+	}
+	return nil
+}
+
+func (x *Face) GetNextMedal() *v11.NextMedal {
+	if x != nil {
+		return x.xxx_hidden_NextMedal
+	}
+	return nil
+}
+
+func (x *Face) GetToday() *v12.Day {
+	if x != nil {
+		return x.xxx_hidden_Today
+	}
+	return nil
+}
+
+func (x *Face) GetStepGoal() uint32 {
+	if x != nil {
+		return x.xxx_hidden_StepGoal
+	}
+	return 0
+}
+
+func (x *Face) SetSeq(v uint64) {
+	x.xxx_hidden_Seq = v
+}
+
+func (x *Face) SetWearer(v string) {
+	x.xxx_hidden_Wearer = v
+}
+
+func (x *Face) SetFriends(v uint32) {
+	x.xxx_hidden_Friends = v
+}
+
+func (x *Face) SetMedal(v v1.Medal) {
+	x.xxx_hidden_Medal = v
+}
+
+func (x *Face) SetBackground(v string) {
+	x.xxx_hidden_Background = v
+}
+
+func (x *Face) SetBackgrounds(v uint32) {
+	x.xxx_hidden_Backgrounds = v
+}
+
+func (x *Face) SetNextBackground(v *v11.NextBackground) {
+	x.xxx_hidden_NextBackground = v
+}
+
+func (x *Face) SetNextMedal(v *v11.NextMedal) {
+	x.xxx_hidden_NextMedal = v
+}
+
+func (x *Face) SetToday(v *v12.Day) {
+	x.xxx_hidden_Today = v
+}
+
+func (x *Face) SetStepGoal(v uint32) {
+	x.xxx_hidden_StepGoal = v
+}
+
+func (x *Face) HasNextBackground() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_NextBackground != nil
+}
+
+func (x *Face) HasNextMedal() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_NextMedal != nil
+}
+
+func (x *Face) HasToday() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_Today != nil
+}
+
+func (x *Face) ClearNextBackground() {
+	x.xxx_hidden_NextBackground = nil
+}
+
+func (x *Face) ClearNextMedal() {
+	x.xxx_hidden_NextMedal = nil
+}
+
+func (x *Face) ClearToday() {
+	x.xxx_hidden_Today = nil
+}
+
+type Face_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// The lower of the sequences that its parts reflect.
+	Seq     uint64
+	Wearer  string
+	Friends uint32
+	// The highest medal held.
+	Medal v1.Medal
+	// The background that the pin displays: a sport's id; empty = none chosen.
+	Background string
+	// Backgrounds held.
+	Backgrounds uint32
+	// Absent when every background was given.
+	NextBackground *v11.NextBackground
+	// Absent when every medal was given.
+	NextMedal *v11.NextMedal
+	// Today, in the time zone of the Games.
+	Today *v12.Day
+	// The steps of a day that reach the goal.
+	StepGoal uint32
+}
+
+func (b0 Face_builder) Build() *Face {
+	m0 := &Face{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Seq = b.Seq
+	x.xxx_hidden_Wearer = b.Wearer
+	x.xxx_hidden_Friends = b.Friends
+	x.xxx_hidden_Medal = b.Medal
+	x.xxx_hidden_Background = b.Background
+	x.xxx_hidden_Backgrounds = b.Backgrounds
+	x.xxx_hidden_NextBackground = b.NextBackground
+	x.xxx_hidden_NextMedal = b.NextMedal
+	x.xxx_hidden_Today = b.Today
+	x.xxx_hidden_StepGoal = b.StepGoal
+	return m0
+}
+
 type BeginPairingRequest struct {
 	state             protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Wearer string                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
@@ -202,7 +504,7 @@ type BeginPairingRequest struct {
 
 func (x *BeginPairingRequest) Reset() {
 	*x = BeginPairingRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[0]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +516,7 @@ func (x *BeginPairingRequest) String() string {
 func (*BeginPairingRequest) ProtoMessage() {}
 
 func (x *BeginPairingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[0]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -260,7 +562,7 @@ type BeginPairingResponse struct {
 
 func (x *BeginPairingResponse) Reset() {
 	*x = BeginPairingResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +574,7 @@ func (x *BeginPairingResponse) String() string {
 func (*BeginPairingResponse) ProtoMessage() {}
 
 func (x *BeginPairingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +638,7 @@ type PairPinRequest struct {
 
 func (x *PairPinRequest) Reset() {
 	*x = PairPinRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +650,7 @@ func (x *PairPinRequest) String() string {
 func (*PairPinRequest) ProtoMessage() {}
 
 func (x *PairPinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +718,7 @@ type PairPinResponse struct {
 
 func (x *PairPinResponse) Reset() {
 	*x = PairPinResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +730,7 @@ func (x *PairPinResponse) String() string {
 func (*PairPinResponse) ProtoMessage() {}
 
 func (x *PairPinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +802,7 @@ type DeliverRequest struct {
 
 func (x *DeliverRequest) Reset() {
 	*x = DeliverRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +814,7 @@ func (x *DeliverRequest) String() string {
 func (*DeliverRequest) ProtoMessage() {}
 
 func (x *DeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +877,7 @@ type SignedStatement struct {
 
 func (x *SignedStatement) Reset() {
 	*x = SignedStatement{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +889,7 @@ func (x *SignedStatement) String() string {
 func (*SignedStatement) ProtoMessage() {}
 
 func (x *SignedStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +956,7 @@ type DeliverResponse struct {
 
 func (x *DeliverResponse) Reset() {
 	*x = DeliverResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +968,7 @@ func (x *DeliverResponse) String() string {
 func (*DeliverResponse) ProtoMessage() {}
 
 func (x *DeliverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +1034,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +1046,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1149,7 @@ type ChooseBackgroundRequest struct {
 
 func (x *ChooseBackgroundRequest) Reset() {
 	*x = ChooseBackgroundRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1161,7 @@ func (x *ChooseBackgroundRequest) String() string {
 func (*ChooseBackgroundRequest) ProtoMessage() {}
 
 func (x *ChooseBackgroundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1234,7 @@ type ChooseBackgroundResponse struct {
 
 func (x *ChooseBackgroundResponse) Reset() {
 	*x = ChooseBackgroundResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1246,7 @@ func (x *ChooseBackgroundResponse) String() string {
 func (*ChooseBackgroundResponse) ProtoMessage() {}
 
 func (x *ChooseBackgroundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1291,7 @@ type RegisterPinsRequest struct {
 
 func (x *RegisterPinsRequest) Reset() {
 	*x = RegisterPinsRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1303,7 @@ func (x *RegisterPinsRequest) String() string {
 func (*RegisterPinsRequest) ProtoMessage() {}
 
 func (x *RegisterPinsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1352,7 @@ type Registration struct {
 
 func (x *Registration) Reset() {
 	*x = Registration{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1364,7 @@ func (x *Registration) String() string {
 func (*Registration) ProtoMessage() {}
 
 func (x *Registration) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1428,7 @@ type RegisterPinsResponse struct {
 
 func (x *RegisterPinsResponse) Reset() {
 	*x = RegisterPinsResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1440,7 @@ func (x *RegisterPinsResponse) String() string {
 func (*RegisterPinsResponse) ProtoMessage() {}
 
 func (x *RegisterPinsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1494,25 @@ var File_pinfold_gateway_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	" pinfold/gateway/v1/gateway.proto\x12\x12pinfold.gateway.v1\x1a pinfold/rewards/v1/rewards.proto\x1a\x18pinfold/tap/v1/tap.proto\"-\n" +
+	" pinfold/gateway/v1/gateway.proto\x12\x12pinfold.gateway.v1\x1a\x18pinfold/log/v1/log.proto\x1a pinfold/rewards/v1/rewards.proto\x1a\x1cpinfold/steps/v1/steps.proto\x1a\x18pinfold/tap/v1/tap.proto\"A\n" +
+	"\x0eGetFaceRequest\x12\x16\n" +
+	"\x06wearer\x18\x01 \x01(\tR\x06wearer\x12\x17\n" +
+	"\amin_seq\x18\x02 \x01(\x04R\x06minSeq\"\x8e\x03\n" +
+	"\x04Face\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06wearer\x18\x02 \x01(\tR\x06wearer\x12\x18\n" +
+	"\afriends\x18\x03 \x01(\rR\afriends\x12+\n" +
+	"\x05medal\x18\x04 \x01(\x0e2\x15.pinfold.log.v1.MedalR\x05medal\x12\x1e\n" +
+	"\n" +
+	"background\x18\x05 \x01(\tR\n" +
+	"background\x12 \n" +
+	"\vbackgrounds\x18\x06 \x01(\rR\vbackgrounds\x12K\n" +
+	"\x0fnext_background\x18\a \x01(\v2\".pinfold.rewards.v1.NextBackgroundR\x0enextBackground\x12<\n" +
+	"\n" +
+	"next_medal\x18\b \x01(\v2\x1d.pinfold.rewards.v1.NextMedalR\tnextMedal\x12+\n" +
+	"\x05today\x18\t \x01(\v2\x15.pinfold.steps.v1.DayR\x05today\x12\x1b\n" +
+	"\tstep_goal\x18\n" +
+	" \x01(\rR\bstepGoal\"-\n" +
 	"\x13BeginPairingRequest\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\tR\x06wearer\"S\n" +
 	"\x14BeginPairingResponse\x12\x1c\n" +
@@ -1241,7 +1561,7 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1e\n" +
 	"\n" +
 	"registered\x18\x02 \x01(\rR\n" +
-	"registered*\xbd\x04\n" +
+	"registered*\xd5\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_UPLOAD_TOO_LARGE\x10\x01\x12\x18\n" +
@@ -1265,12 +1585,13 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x13REASON_NOT_UNLOCKED\x10\x16\x12\x16\n" +
 	"\x12REASON_NOT_FRIENDS\x10\x17\x12\x1b\n" +
 	"\x17REASON_PAIRED_ELSEWHERE\x10\x18\x12\x1c\n" +
-	"\x18REASON_CHALLENGE_EXPIRED\x10\x19*f\n" +
+	"\x18REASON_CHALLENGE_EXPIRED\x10\x19\x12\x16\n" +
+	"\x12REASON_SLOW_READER\x10\x1a*f\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATUS_ACCEPTED\x10\x01\x12\x1b\n" +
 	"\x17STATUS_ALREADY_ACCEPTED\x10\x02\x12\x12\n" +
-	"\x0eSTATUS_REFUSED\x10\x032\xcc\x06\n" +
+	"\x0eSTATUS_REFUSED\x10\x032\x9c\f\n" +
 	"\x0eGatewayService\x12a\n" +
 	"\fBeginPairing\x12'.pinfold.gateway.v1.BeginPairingRequest\x1a(.pinfold.gateway.v1.BeginPairingResponse\x12R\n" +
 	"\aPairPin\x12\".pinfold.gateway.v1.PairPinRequest\x1a#.pinfold.gateway.v1.PairPinResponse\x12R\n" +
@@ -1280,70 +1601,116 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\rGetFriendship\x12$.pinfold.tap.v1.GetFriendshipRequest\x1a%.pinfold.tap.v1.GetFriendshipResponse\x12V\n" +
 	"\vGetOutcomes\x12\".pinfold.tap.v1.GetOutcomesRequest\x1a#.pinfold.tap.v1.GetOutcomesResponse\x12X\n" +
 	"\tGetAwards\x12$.pinfold.rewards.v1.GetAwardsRequest\x1a%.pinfold.rewards.v1.GetAwardsResponse\x12X\n" +
-	"\tGetTotals\x12$.pinfold.rewards.v1.GetTotalsRequest\x1a%.pinfold.rewards.v1.GetTotalsResponse2t\n" +
+	"\tGetTotals\x12$.pinfold.rewards.v1.GetTotalsRequest\x1a%.pinfold.rewards.v1.GetTotalsResponse\x12j\n" +
+	"\x0fListLeaderboard\x12*.pinfold.rewards.v1.ListLeaderboardRequest\x1a+.pinfold.rewards.v1.ListLeaderboardResponse\x12^\n" +
+	"\vGetStanding\x12&.pinfold.rewards.v1.GetStandingRequest\x1a'.pinfold.rewards.v1.GetStandingResponse\x12K\n" +
+	"\x06GetDay\x12\x1f.pinfold.steps.v1.GetDayRequest\x1a .pinfold.steps.v1.GetDayResponse\x12Q\n" +
+	"\bListDays\x12!.pinfold.steps.v1.ListDaysRequest\x1a\".pinfold.steps.v1.ListDaysResponse\x12k\n" +
+	"\x14ListStepsLeaderboard\x12(.pinfold.steps.v1.ListLeaderboardRequest\x1a).pinfold.steps.v1.ListLeaderboardResponse\x12_\n" +
+	"\x10GetStepsStanding\x12$.pinfold.steps.v1.GetStandingRequest\x1a%.pinfold.steps.v1.GetStandingResponse\x12G\n" +
+	"\aGetFace\x12\".pinfold.gateway.v1.GetFaceRequest\x1a\x18.pinfold.gateway.v1.Face\x12K\n" +
+	"\tWatchFace\x12\".pinfold.gateway.v1.GetFaceRequest\x1a\x18.pinfold.gateway.v1.Face0\x012t\n" +
 	"\x0fOperatorService\x12a\n" +
 	"\fRegisterPins\x12'.pinfold.gateway.v1.RegisterPinsRequest\x1a(.pinfold.gateway.v1.RegisterPinsResponseB,Z*pinfold/proto/pinfold/gateway/v1;gatewayv1b\x06proto3"
 
 var file_pinfold_gateway_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_pinfold_gateway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_pinfold_gateway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_pinfold_gateway_v1_gateway_proto_goTypes = []any{
-	(Reason)(0),                      // 0: pinfold.gateway.v1.Reason
-	(Status)(0),                      // 1: pinfold.gateway.v1.Status
-	(*BeginPairingRequest)(nil),      // 2: pinfold.gateway.v1.BeginPairingRequest
-	(*BeginPairingResponse)(nil),     // 3: pinfold.gateway.v1.BeginPairingResponse
-	(*PairPinRequest)(nil),           // 4: pinfold.gateway.v1.PairPinRequest
-	(*PairPinResponse)(nil),          // 5: pinfold.gateway.v1.PairPinResponse
-	(*DeliverRequest)(nil),           // 6: pinfold.gateway.v1.DeliverRequest
-	(*SignedStatement)(nil),          // 7: pinfold.gateway.v1.SignedStatement
-	(*DeliverResponse)(nil),          // 8: pinfold.gateway.v1.DeliverResponse
-	(*Answer)(nil),                   // 9: pinfold.gateway.v1.Answer
-	(*ChooseBackgroundRequest)(nil),  // 10: pinfold.gateway.v1.ChooseBackgroundRequest
-	(*ChooseBackgroundResponse)(nil), // 11: pinfold.gateway.v1.ChooseBackgroundResponse
-	(*RegisterPinsRequest)(nil),      // 12: pinfold.gateway.v1.RegisterPinsRequest
-	(*Registration)(nil),             // 13: pinfold.gateway.v1.Registration
-	(*RegisterPinsResponse)(nil),     // 14: pinfold.gateway.v1.RegisterPinsResponse
-	(*v1.ListFriendsRequest)(nil),    // 15: pinfold.tap.v1.ListFriendsRequest
-	(*v1.GetFriendshipRequest)(nil),  // 16: pinfold.tap.v1.GetFriendshipRequest
-	(*v1.GetOutcomesRequest)(nil),    // 17: pinfold.tap.v1.GetOutcomesRequest
-	(*v11.GetAwardsRequest)(nil),     // 18: pinfold.rewards.v1.GetAwardsRequest
-	(*v11.GetTotalsRequest)(nil),     // 19: pinfold.rewards.v1.GetTotalsRequest
-	(*v1.ListFriendsResponse)(nil),   // 20: pinfold.tap.v1.ListFriendsResponse
-	(*v1.GetFriendshipResponse)(nil), // 21: pinfold.tap.v1.GetFriendshipResponse
-	(*v1.GetOutcomesResponse)(nil),   // 22: pinfold.tap.v1.GetOutcomesResponse
-	(*v11.GetAwardsResponse)(nil),    // 23: pinfold.rewards.v1.GetAwardsResponse
-	(*v11.GetTotalsResponse)(nil),    // 24: pinfold.rewards.v1.GetTotalsResponse
+	(Reason)(0),                         // 0: pinfold.gateway.v1.Reason
+	(Status)(0),                         // 1: pinfold.gateway.v1.Status
+	(*GetFaceRequest)(nil),              // 2: pinfold.gateway.v1.GetFaceRequest
+	(*Face)(nil),                        // 3: pinfold.gateway.v1.Face
+	(*BeginPairingRequest)(nil),         // 4: pinfold.gateway.v1.BeginPairingRequest
+	(*BeginPairingResponse)(nil),        // 5: pinfold.gateway.v1.BeginPairingResponse
+	(*PairPinRequest)(nil),              // 6: pinfold.gateway.v1.PairPinRequest
+	(*PairPinResponse)(nil),             // 7: pinfold.gateway.v1.PairPinResponse
+	(*DeliverRequest)(nil),              // 8: pinfold.gateway.v1.DeliverRequest
+	(*SignedStatement)(nil),             // 9: pinfold.gateway.v1.SignedStatement
+	(*DeliverResponse)(nil),             // 10: pinfold.gateway.v1.DeliverResponse
+	(*Answer)(nil),                      // 11: pinfold.gateway.v1.Answer
+	(*ChooseBackgroundRequest)(nil),     // 12: pinfold.gateway.v1.ChooseBackgroundRequest
+	(*ChooseBackgroundResponse)(nil),    // 13: pinfold.gateway.v1.ChooseBackgroundResponse
+	(*RegisterPinsRequest)(nil),         // 14: pinfold.gateway.v1.RegisterPinsRequest
+	(*Registration)(nil),                // 15: pinfold.gateway.v1.Registration
+	(*RegisterPinsResponse)(nil),        // 16: pinfold.gateway.v1.RegisterPinsResponse
+	(v1.Medal)(0),                       // 17: pinfold.log.v1.Medal
+	(*v11.NextBackground)(nil),          // 18: pinfold.rewards.v1.NextBackground
+	(*v11.NextMedal)(nil),               // 19: pinfold.rewards.v1.NextMedal
+	(*v12.Day)(nil),                     // 20: pinfold.steps.v1.Day
+	(*v13.ListFriendsRequest)(nil),      // 21: pinfold.tap.v1.ListFriendsRequest
+	(*v13.GetFriendshipRequest)(nil),    // 22: pinfold.tap.v1.GetFriendshipRequest
+	(*v13.GetOutcomesRequest)(nil),      // 23: pinfold.tap.v1.GetOutcomesRequest
+	(*v11.GetAwardsRequest)(nil),        // 24: pinfold.rewards.v1.GetAwardsRequest
+	(*v11.GetTotalsRequest)(nil),        // 25: pinfold.rewards.v1.GetTotalsRequest
+	(*v11.ListLeaderboardRequest)(nil),  // 26: pinfold.rewards.v1.ListLeaderboardRequest
+	(*v11.GetStandingRequest)(nil),      // 27: pinfold.rewards.v1.GetStandingRequest
+	(*v12.GetDayRequest)(nil),           // 28: pinfold.steps.v1.GetDayRequest
+	(*v12.ListDaysRequest)(nil),         // 29: pinfold.steps.v1.ListDaysRequest
+	(*v12.ListLeaderboardRequest)(nil),  // 30: pinfold.steps.v1.ListLeaderboardRequest
+	(*v12.GetStandingRequest)(nil),      // 31: pinfold.steps.v1.GetStandingRequest
+	(*v13.ListFriendsResponse)(nil),     // 32: pinfold.tap.v1.ListFriendsResponse
+	(*v13.GetFriendshipResponse)(nil),   // 33: pinfold.tap.v1.GetFriendshipResponse
+	(*v13.GetOutcomesResponse)(nil),     // 34: pinfold.tap.v1.GetOutcomesResponse
+	(*v11.GetAwardsResponse)(nil),       // 35: pinfold.rewards.v1.GetAwardsResponse
+	(*v11.GetTotalsResponse)(nil),       // 36: pinfold.rewards.v1.GetTotalsResponse
+	(*v11.ListLeaderboardResponse)(nil), // 37: pinfold.rewards.v1.ListLeaderboardResponse
+	(*v11.GetStandingResponse)(nil),     // 38: pinfold.rewards.v1.GetStandingResponse
+	(*v12.GetDayResponse)(nil),          // 39: pinfold.steps.v1.GetDayResponse
+	(*v12.ListDaysResponse)(nil),        // 40: pinfold.steps.v1.ListDaysResponse
+	(*v12.ListLeaderboardResponse)(nil), // 41: pinfold.steps.v1.ListLeaderboardResponse
+	(*v12.GetStandingResponse)(nil),     // 42: pinfold.steps.v1.GetStandingResponse
 }
 var file_pinfold_gateway_v1_gateway_proto_depIdxs = []int32{
-	7,  // 0: pinfold.gateway.v1.DeliverRequest.statements:type_name -> pinfold.gateway.v1.SignedStatement
-	9,  // 1: pinfold.gateway.v1.DeliverResponse.answers:type_name -> pinfold.gateway.v1.Answer
-	1,  // 2: pinfold.gateway.v1.Answer.status:type_name -> pinfold.gateway.v1.Status
-	0,  // 3: pinfold.gateway.v1.Answer.reason:type_name -> pinfold.gateway.v1.Reason
-	13, // 4: pinfold.gateway.v1.RegisterPinsRequest.pins:type_name -> pinfold.gateway.v1.Registration
-	2,  // 5: pinfold.gateway.v1.GatewayService.BeginPairing:input_type -> pinfold.gateway.v1.BeginPairingRequest
-	4,  // 6: pinfold.gateway.v1.GatewayService.PairPin:input_type -> pinfold.gateway.v1.PairPinRequest
-	6,  // 7: pinfold.gateway.v1.GatewayService.Deliver:input_type -> pinfold.gateway.v1.DeliverRequest
-	10, // 8: pinfold.gateway.v1.GatewayService.ChooseBackground:input_type -> pinfold.gateway.v1.ChooseBackgroundRequest
-	15, // 9: pinfold.gateway.v1.GatewayService.ListFriends:input_type -> pinfold.tap.v1.ListFriendsRequest
-	16, // 10: pinfold.gateway.v1.GatewayService.GetFriendship:input_type -> pinfold.tap.v1.GetFriendshipRequest
-	17, // 11: pinfold.gateway.v1.GatewayService.GetOutcomes:input_type -> pinfold.tap.v1.GetOutcomesRequest
-	18, // 12: pinfold.gateway.v1.GatewayService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
-	19, // 13: pinfold.gateway.v1.GatewayService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
-	12, // 14: pinfold.gateway.v1.OperatorService.RegisterPins:input_type -> pinfold.gateway.v1.RegisterPinsRequest
-	3,  // 15: pinfold.gateway.v1.GatewayService.BeginPairing:output_type -> pinfold.gateway.v1.BeginPairingResponse
-	5,  // 16: pinfold.gateway.v1.GatewayService.PairPin:output_type -> pinfold.gateway.v1.PairPinResponse
-	8,  // 17: pinfold.gateway.v1.GatewayService.Deliver:output_type -> pinfold.gateway.v1.DeliverResponse
-	11, // 18: pinfold.gateway.v1.GatewayService.ChooseBackground:output_type -> pinfold.gateway.v1.ChooseBackgroundResponse
-	20, // 19: pinfold.gateway.v1.GatewayService.ListFriends:output_type -> pinfold.tap.v1.ListFriendsResponse
-	21, // 20: pinfold.gateway.v1.GatewayService.GetFriendship:output_type -> pinfold.tap.v1.GetFriendshipResponse
-	22, // 21: pinfold.gateway.v1.GatewayService.GetOutcomes:output_type -> pinfold.tap.v1.GetOutcomesResponse
-	23, // 22: pinfold.gateway.v1.GatewayService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
-	24, // 23: pinfold.gateway.v1.GatewayService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
-	14, // 24: pinfold.gateway.v1.OperatorService.RegisterPins:output_type -> pinfold.gateway.v1.RegisterPinsResponse
-	15, // [15:25] is the sub-list for method output_type
-	5,  // [5:15] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	17, // 0: pinfold.gateway.v1.Face.medal:type_name -> pinfold.log.v1.Medal
+	18, // 1: pinfold.gateway.v1.Face.next_background:type_name -> pinfold.rewards.v1.NextBackground
+	19, // 2: pinfold.gateway.v1.Face.next_medal:type_name -> pinfold.rewards.v1.NextMedal
+	20, // 3: pinfold.gateway.v1.Face.today:type_name -> pinfold.steps.v1.Day
+	9,  // 4: pinfold.gateway.v1.DeliverRequest.statements:type_name -> pinfold.gateway.v1.SignedStatement
+	11, // 5: pinfold.gateway.v1.DeliverResponse.answers:type_name -> pinfold.gateway.v1.Answer
+	1,  // 6: pinfold.gateway.v1.Answer.status:type_name -> pinfold.gateway.v1.Status
+	0,  // 7: pinfold.gateway.v1.Answer.reason:type_name -> pinfold.gateway.v1.Reason
+	15, // 8: pinfold.gateway.v1.RegisterPinsRequest.pins:type_name -> pinfold.gateway.v1.Registration
+	4,  // 9: pinfold.gateway.v1.GatewayService.BeginPairing:input_type -> pinfold.gateway.v1.BeginPairingRequest
+	6,  // 10: pinfold.gateway.v1.GatewayService.PairPin:input_type -> pinfold.gateway.v1.PairPinRequest
+	8,  // 11: pinfold.gateway.v1.GatewayService.Deliver:input_type -> pinfold.gateway.v1.DeliverRequest
+	12, // 12: pinfold.gateway.v1.GatewayService.ChooseBackground:input_type -> pinfold.gateway.v1.ChooseBackgroundRequest
+	21, // 13: pinfold.gateway.v1.GatewayService.ListFriends:input_type -> pinfold.tap.v1.ListFriendsRequest
+	22, // 14: pinfold.gateway.v1.GatewayService.GetFriendship:input_type -> pinfold.tap.v1.GetFriendshipRequest
+	23, // 15: pinfold.gateway.v1.GatewayService.GetOutcomes:input_type -> pinfold.tap.v1.GetOutcomesRequest
+	24, // 16: pinfold.gateway.v1.GatewayService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
+	25, // 17: pinfold.gateway.v1.GatewayService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
+	26, // 18: pinfold.gateway.v1.GatewayService.ListLeaderboard:input_type -> pinfold.rewards.v1.ListLeaderboardRequest
+	27, // 19: pinfold.gateway.v1.GatewayService.GetStanding:input_type -> pinfold.rewards.v1.GetStandingRequest
+	28, // 20: pinfold.gateway.v1.GatewayService.GetDay:input_type -> pinfold.steps.v1.GetDayRequest
+	29, // 21: pinfold.gateway.v1.GatewayService.ListDays:input_type -> pinfold.steps.v1.ListDaysRequest
+	30, // 22: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:input_type -> pinfold.steps.v1.ListLeaderboardRequest
+	31, // 23: pinfold.gateway.v1.GatewayService.GetStepsStanding:input_type -> pinfold.steps.v1.GetStandingRequest
+	2,  // 24: pinfold.gateway.v1.GatewayService.GetFace:input_type -> pinfold.gateway.v1.GetFaceRequest
+	2,  // 25: pinfold.gateway.v1.GatewayService.WatchFace:input_type -> pinfold.gateway.v1.GetFaceRequest
+	14, // 26: pinfold.gateway.v1.OperatorService.RegisterPins:input_type -> pinfold.gateway.v1.RegisterPinsRequest
+	5,  // 27: pinfold.gateway.v1.GatewayService.BeginPairing:output_type -> pinfold.gateway.v1.BeginPairingResponse
+	7,  // 28: pinfold.gateway.v1.GatewayService.PairPin:output_type -> pinfold.gateway.v1.PairPinResponse
+	10, // 29: pinfold.gateway.v1.GatewayService.Deliver:output_type -> pinfold.gateway.v1.DeliverResponse
+	13, // 30: pinfold.gateway.v1.GatewayService.ChooseBackground:output_type -> pinfold.gateway.v1.ChooseBackgroundResponse
+	32, // 31: pinfold.gateway.v1.GatewayService.ListFriends:output_type -> pinfold.tap.v1.ListFriendsResponse
+	33, // 32: pinfold.gateway.v1.GatewayService.GetFriendship:output_type -> pinfold.tap.v1.GetFriendshipResponse
+	34, // 33: pinfold.gateway.v1.GatewayService.GetOutcomes:output_type -> pinfold.tap.v1.GetOutcomesResponse
+	35, // 34: pinfold.gateway.v1.GatewayService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
+	36, // 35: pinfold.gateway.v1.GatewayService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
+	37, // 36: pinfold.gateway.v1.GatewayService.ListLeaderboard:output_type -> pinfold.rewards.v1.ListLeaderboardResponse
+	38, // 37: pinfold.gateway.v1.GatewayService.GetStanding:output_type -> pinfold.rewards.v1.GetStandingResponse
+	39, // 38: pinfold.gateway.v1.GatewayService.GetDay:output_type -> pinfold.steps.v1.GetDayResponse
+	40, // 39: pinfold.gateway.v1.GatewayService.ListDays:output_type -> pinfold.steps.v1.ListDaysResponse
+	41, // 40: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:output_type -> pinfold.steps.v1.ListLeaderboardResponse
+	42, // 41: pinfold.gateway.v1.GatewayService.GetStepsStanding:output_type -> pinfold.steps.v1.GetStandingResponse
+	3,  // 42: pinfold.gateway.v1.GatewayService.GetFace:output_type -> pinfold.gateway.v1.Face
+	3,  // 43: pinfold.gateway.v1.GatewayService.WatchFace:output_type -> pinfold.gateway.v1.Face
+	16, // 44: pinfold.gateway.v1.OperatorService.RegisterPins:output_type -> pinfold.gateway.v1.RegisterPinsResponse
+	27, // [27:45] is the sub-list for method output_type
+	9,  // [9:27] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_pinfold_gateway_v1_gateway_proto_init() }
@@ -1357,7 +1724,7 @@ func file_pinfold_gateway_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pinfold_gateway_v1_gateway_proto_rawDesc), len(file_pinfold_gateway_v1_gateway_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -15,6 +15,7 @@ import (
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
 	v11 "pinfold/proto/pinfold/rewards/v1"
+	v12 "pinfold/proto/pinfold/steps/v1"
 	v1 "pinfold/proto/pinfold/tap/v1"
 )
 
@@ -24,15 +25,23 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GatewayService_BeginPairing_FullMethodName     = "/pinfold.gateway.v1.GatewayService/BeginPairing"
-	GatewayService_PairPin_FullMethodName          = "/pinfold.gateway.v1.GatewayService/PairPin"
-	GatewayService_Deliver_FullMethodName          = "/pinfold.gateway.v1.GatewayService/Deliver"
-	GatewayService_ChooseBackground_FullMethodName = "/pinfold.gateway.v1.GatewayService/ChooseBackground"
-	GatewayService_ListFriends_FullMethodName      = "/pinfold.gateway.v1.GatewayService/ListFriends"
-	GatewayService_GetFriendship_FullMethodName    = "/pinfold.gateway.v1.GatewayService/GetFriendship"
-	GatewayService_GetOutcomes_FullMethodName      = "/pinfold.gateway.v1.GatewayService/GetOutcomes"
-	GatewayService_GetAwards_FullMethodName        = "/pinfold.gateway.v1.GatewayService/GetAwards"
-	GatewayService_GetTotals_FullMethodName        = "/pinfold.gateway.v1.GatewayService/GetTotals"
+	GatewayService_BeginPairing_FullMethodName         = "/pinfold.gateway.v1.GatewayService/BeginPairing"
+	GatewayService_PairPin_FullMethodName              = "/pinfold.gateway.v1.GatewayService/PairPin"
+	GatewayService_Deliver_FullMethodName              = "/pinfold.gateway.v1.GatewayService/Deliver"
+	GatewayService_ChooseBackground_FullMethodName     = "/pinfold.gateway.v1.GatewayService/ChooseBackground"
+	GatewayService_ListFriends_FullMethodName          = "/pinfold.gateway.v1.GatewayService/ListFriends"
+	GatewayService_GetFriendship_FullMethodName        = "/pinfold.gateway.v1.GatewayService/GetFriendship"
+	GatewayService_GetOutcomes_FullMethodName          = "/pinfold.gateway.v1.GatewayService/GetOutcomes"
+	GatewayService_GetAwards_FullMethodName            = "/pinfold.gateway.v1.GatewayService/GetAwards"
+	GatewayService_GetTotals_FullMethodName            = "/pinfold.gateway.v1.GatewayService/GetTotals"
+	GatewayService_ListLeaderboard_FullMethodName      = "/pinfold.gateway.v1.GatewayService/ListLeaderboard"
+	GatewayService_GetStanding_FullMethodName          = "/pinfold.gateway.v1.GatewayService/GetStanding"
+	GatewayService_GetDay_FullMethodName               = "/pinfold.gateway.v1.GatewayService/GetDay"
+	GatewayService_ListDays_FullMethodName             = "/pinfold.gateway.v1.GatewayService/ListDays"
+	GatewayService_ListStepsLeaderboard_FullMethodName = "/pinfold.gateway.v1.GatewayService/ListStepsLeaderboard"
+	GatewayService_GetStepsStanding_FullMethodName     = "/pinfold.gateway.v1.GatewayService/GetStepsStanding"
+	GatewayService_GetFace_FullMethodName              = "/pinfold.gateway.v1.GatewayService/GetFace"
+	GatewayService_WatchFace_FullMethodName            = "/pinfold.gateway.v1.GatewayService/WatchFace"
 )
 
 // GatewayServiceClient is the client API for GatewayService service.
@@ -60,6 +69,24 @@ type GatewayServiceClient interface {
 	GetAwards(ctx context.Context, in *v11.GetAwardsRequest, opts ...grpc.CallOption) (*v11.GetAwardsResponse, error)
 	// GetTotals returns the sums over all wearers; min_seq as in GetAwards.
 	GetTotals(ctx context.Context, in *v11.GetTotalsRequest, opts ...grpc.CallOption) (*v11.GetTotalsResponse, error)
+	// ListLeaderboard returns the wearers with friends in the order of their number; min_seq as in GetAwards.
+	ListLeaderboard(ctx context.Context, in *v11.ListLeaderboardRequest, opts ...grpc.CallOption) (*v11.ListLeaderboardResponse, error)
+	// GetStanding returns a wearer's rank by friends, and who stands around it; min_seq as in GetAwards.
+	GetStanding(ctx context.Context, in *v11.GetStandingRequest, opts ...grpc.CallOption) (*v11.GetStandingResponse, error)
+	// GetDay returns the steps of a wearer on one day.
+	GetDay(ctx context.Context, in *v12.GetDayRequest, opts ...grpc.CallOption) (*v12.GetDayResponse, error)
+	// ListDays returns the days on which a wearer has steps, newest first.
+	ListDays(ctx context.Context, in *v12.ListDaysRequest, opts ...grpc.CallOption) (*v12.ListDaysResponse, error)
+	// ListStepsLeaderboard returns the wearers with steps on one day in the order of their number.
+	ListStepsLeaderboard(ctx context.Context, in *v12.ListLeaderboardRequest, opts ...grpc.CallOption) (*v12.ListLeaderboardResponse, error)
+	// GetStepsStanding returns a wearer's rank by the steps of one day, and who stands around it.
+	GetStepsStanding(ctx context.Context, in *v12.GetStandingRequest, opts ...grpc.CallOption) (*v12.GetStandingResponse, error)
+	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards.
+	GetFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (*Face, error)
+	// WatchFace sends the face as it is, and again each time it has changed. Several changes in a row may come as one.
+	// The stream ends with UNAVAILABLE when the gateway stops: watch again, from any gateway. Who reads too slowly is
+	// dropped (SLOW_READER).
+	WatchFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Face], error)
 }
 
 type gatewayServiceClient struct {
@@ -160,6 +187,95 @@ func (c *gatewayServiceClient) GetTotals(ctx context.Context, in *v11.GetTotalsR
 	return out, nil
 }
 
+func (c *gatewayServiceClient) ListLeaderboard(ctx context.Context, in *v11.ListLeaderboardRequest, opts ...grpc.CallOption) (*v11.ListLeaderboardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v11.ListLeaderboardResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListLeaderboard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetStanding(ctx context.Context, in *v11.GetStandingRequest, opts ...grpc.CallOption) (*v11.GetStandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v11.GetStandingResponse)
+	err := c.cc.Invoke(ctx, GatewayService_GetStanding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetDay(ctx context.Context, in *v12.GetDayRequest, opts ...grpc.CallOption) (*v12.GetDayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v12.GetDayResponse)
+	err := c.cc.Invoke(ctx, GatewayService_GetDay_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListDays(ctx context.Context, in *v12.ListDaysRequest, opts ...grpc.CallOption) (*v12.ListDaysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v12.ListDaysResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListDays_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListStepsLeaderboard(ctx context.Context, in *v12.ListLeaderboardRequest, opts ...grpc.CallOption) (*v12.ListLeaderboardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v12.ListLeaderboardResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListStepsLeaderboard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetStepsStanding(ctx context.Context, in *v12.GetStandingRequest, opts ...grpc.CallOption) (*v12.GetStandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v12.GetStandingResponse)
+	err := c.cc.Invoke(ctx, GatewayService_GetStepsStanding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (*Face, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Face)
+	err := c.cc.Invoke(ctx, GatewayService_GetFace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) WatchFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Face], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &GatewayService_ServiceDesc.Streams[0], GatewayService_WatchFace_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetFaceRequest, Face]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GatewayService_WatchFaceClient = grpc.ServerStreamingClient[Face]
+
 // GatewayServiceServer is the server API for GatewayService service.
 // All implementations must embed UnimplementedGatewayServiceServer
 // for forward compatibility.
@@ -185,6 +301,24 @@ type GatewayServiceServer interface {
 	GetAwards(context.Context, *v11.GetAwardsRequest) (*v11.GetAwardsResponse, error)
 	// GetTotals returns the sums over all wearers; min_seq as in GetAwards.
 	GetTotals(context.Context, *v11.GetTotalsRequest) (*v11.GetTotalsResponse, error)
+	// ListLeaderboard returns the wearers with friends in the order of their number; min_seq as in GetAwards.
+	ListLeaderboard(context.Context, *v11.ListLeaderboardRequest) (*v11.ListLeaderboardResponse, error)
+	// GetStanding returns a wearer's rank by friends, and who stands around it; min_seq as in GetAwards.
+	GetStanding(context.Context, *v11.GetStandingRequest) (*v11.GetStandingResponse, error)
+	// GetDay returns the steps of a wearer on one day.
+	GetDay(context.Context, *v12.GetDayRequest) (*v12.GetDayResponse, error)
+	// ListDays returns the days on which a wearer has steps, newest first.
+	ListDays(context.Context, *v12.ListDaysRequest) (*v12.ListDaysResponse, error)
+	// ListStepsLeaderboard returns the wearers with steps on one day in the order of their number.
+	ListStepsLeaderboard(context.Context, *v12.ListLeaderboardRequest) (*v12.ListLeaderboardResponse, error)
+	// GetStepsStanding returns a wearer's rank by the steps of one day, and who stands around it.
+	GetStepsStanding(context.Context, *v12.GetStandingRequest) (*v12.GetStandingResponse, error)
+	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards.
+	GetFace(context.Context, *GetFaceRequest) (*Face, error)
+	// WatchFace sends the face as it is, and again each time it has changed. Several changes in a row may come as one.
+	// The stream ends with UNAVAILABLE when the gateway stops: watch again, from any gateway. Who reads too slowly is
+	// dropped (SLOW_READER).
+	WatchFace(*GetFaceRequest, grpc.ServerStreamingServer[Face]) error
 	mustEmbedUnimplementedGatewayServiceServer()
 }
 
@@ -221,6 +355,30 @@ func (UnimplementedGatewayServiceServer) GetAwards(context.Context, *v11.GetAwar
 }
 func (UnimplementedGatewayServiceServer) GetTotals(context.Context, *v11.GetTotalsRequest) (*v11.GetTotalsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTotals not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListLeaderboard(context.Context, *v11.ListLeaderboardRequest) (*v11.ListLeaderboardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLeaderboard not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetStanding(context.Context, *v11.GetStandingRequest) (*v11.GetStandingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStanding not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetDay(context.Context, *v12.GetDayRequest) (*v12.GetDayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDay not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListDays(context.Context, *v12.ListDaysRequest) (*v12.ListDaysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDays not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListStepsLeaderboard(context.Context, *v12.ListLeaderboardRequest) (*v12.ListLeaderboardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStepsLeaderboard not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetStepsStanding(context.Context, *v12.GetStandingRequest) (*v12.GetStandingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStepsStanding not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetFace(context.Context, *GetFaceRequest) (*Face, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetFace not implemented")
+}
+func (UnimplementedGatewayServiceServer) WatchFace(*GetFaceRequest, grpc.ServerStreamingServer[Face]) error {
+	return status.Error(codes.Unimplemented, "method WatchFace not implemented")
 }
 func (UnimplementedGatewayServiceServer) mustEmbedUnimplementedGatewayServiceServer() {}
 func (UnimplementedGatewayServiceServer) testEmbeddedByValue()                        {}
@@ -405,6 +563,143 @@ func _GatewayService_GetTotals_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_ListLeaderboard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v11.ListLeaderboardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListLeaderboard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListLeaderboard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListLeaderboard(ctx, req.(*v11.ListLeaderboardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetStanding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v11.GetStandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetStanding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetStanding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetStanding(ctx, req.(*v11.GetStandingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetDay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v12.GetDayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetDay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetDay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetDay(ctx, req.(*v12.GetDayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListDays_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v12.ListDaysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListDays(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListDays_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListDays(ctx, req.(*v12.ListDaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListStepsLeaderboard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v12.ListLeaderboardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListStepsLeaderboard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListStepsLeaderboard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListStepsLeaderboard(ctx, req.(*v12.ListLeaderboardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetStepsStanding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v12.GetStandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetStepsStanding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetStepsStanding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetStepsStanding(ctx, req.(*v12.GetStandingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetFace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetFaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetFace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_GetFace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetFace(ctx, req.(*GetFaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_WatchFace_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetFaceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(GatewayServiceServer).WatchFace(m, &grpc.GenericServerStream[GetFaceRequest, Face]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type GatewayService_WatchFaceServer = grpc.ServerStreamingServer[Face]
+
 // GatewayService_ServiceDesc is the grpc.ServiceDesc for GatewayService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -448,8 +743,42 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetTotals",
 			Handler:    _GatewayService_GetTotals_Handler,
 		},
+		{
+			MethodName: "ListLeaderboard",
+			Handler:    _GatewayService_ListLeaderboard_Handler,
+		},
+		{
+			MethodName: "GetStanding",
+			Handler:    _GatewayService_GetStanding_Handler,
+		},
+		{
+			MethodName: "GetDay",
+			Handler:    _GatewayService_GetDay_Handler,
+		},
+		{
+			MethodName: "ListDays",
+			Handler:    _GatewayService_ListDays_Handler,
+		},
+		{
+			MethodName: "ListStepsLeaderboard",
+			Handler:    _GatewayService_ListStepsLeaderboard_Handler,
+		},
+		{
+			MethodName: "GetStepsStanding",
+			Handler:    _GatewayService_GetStepsStanding_Handler,
+		},
+		{
+			MethodName: "GetFace",
+			Handler:    _GatewayService_GetFace_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchFace",
+			Handler:       _GatewayService_WatchFace_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "pinfold/gateway/v1/gateway.proto",
 }
 

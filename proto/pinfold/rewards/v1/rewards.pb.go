@@ -850,6 +850,456 @@ func (b0 GetTotalsResponse_builder) Build() *GetTotalsResponse {
 	return m0
 }
 
+type ListLeaderboardRequest struct {
+	state                protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_MinSeq    uint64                 `protobuf:"varint,1,opt,name=min_seq,json=minSeq,proto3"`
+	xxx_hidden_PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3"`
+	xxx_hidden_PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *ListLeaderboardRequest) Reset() {
+	*x = ListLeaderboardRequest{}
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLeaderboardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLeaderboardRequest) ProtoMessage() {}
+
+func (x *ListLeaderboardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *ListLeaderboardRequest) GetMinSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_MinSeq
+	}
+	return 0
+}
+
+func (x *ListLeaderboardRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.xxx_hidden_PageSize
+	}
+	return 0
+}
+
+func (x *ListLeaderboardRequest) GetPageToken() string {
+	if x != nil {
+		return x.xxx_hidden_PageToken
+	}
+	return ""
+}
+
+func (x *ListLeaderboardRequest) SetMinSeq(v uint64) {
+	x.xxx_hidden_MinSeq = v
+}
+
+func (x *ListLeaderboardRequest) SetPageSize(v int32) {
+	x.xxx_hidden_PageSize = v
+}
+
+func (x *ListLeaderboardRequest) SetPageToken(v string) {
+	x.xxx_hidden_PageToken = v
+}
+
+type ListLeaderboardRequest_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	MinSeq uint64
+	// At most 500; 0 = 50.
+	PageSize int32
+	// From the previous page; empty = the first page.
+	PageToken string
+}
+
+func (b0 ListLeaderboardRequest_builder) Build() *ListLeaderboardRequest {
+	m0 := &ListLeaderboardRequest{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_MinSeq = b.MinSeq
+	x.xxx_hidden_PageSize = b.PageSize
+	x.xxx_hidden_PageToken = b.PageToken
+	return m0
+}
+
+type ListLeaderboardResponse struct {
+	state                    protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3"`
+	xxx_hidden_Places        *[]*Place              `protobuf:"bytes,2,rep,name=places,proto3"`
+	xxx_hidden_NextPageToken string                 `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
+}
+
+func (x *ListLeaderboardResponse) Reset() {
+	*x = ListLeaderboardResponse{}
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLeaderboardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLeaderboardResponse) ProtoMessage() {}
+
+func (x *ListLeaderboardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *ListLeaderboardResponse) GetSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Seq
+	}
+	return 0
+}
+
+func (x *ListLeaderboardResponse) GetPlaces() []*Place {
+	if x != nil {
+		if x.xxx_hidden_Places != nil {
+			return *x.xxx_hidden_Places
+		}
+	}
+	return nil
+}
+
+func (x *ListLeaderboardResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.xxx_hidden_NextPageToken
+	}
+	return ""
+}
+
+func (x *ListLeaderboardResponse) SetSeq(v uint64) {
+	x.xxx_hidden_Seq = v
+}
+
+func (x *ListLeaderboardResponse) SetPlaces(v []*Place) {
+	x.xxx_hidden_Places = &v
+}
+
+func (x *ListLeaderboardResponse) SetNextPageToken(v string) {
+	x.xxx_hidden_NextPageToken = v
+}
+
+type ListLeaderboardResponse_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	Seq    uint64
+	Places []*Place
+	// Empty after the last page.
+	NextPageToken string
+}
+
+func (b0 ListLeaderboardResponse_builder) Build() *ListLeaderboardResponse {
+	m0 := &ListLeaderboardResponse{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Seq = b.Seq
+	x.xxx_hidden_Places = &b.Places
+	x.xxx_hidden_NextPageToken = b.NextPageToken
+	return m0
+}
+
+// Place is one wearer's place. Equal numbers share a rank (1, 2, 2, 4), and are ordered by wearer.
+type Place struct {
+	state              protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Rank    uint32                 `protobuf:"varint,1,opt,name=rank,proto3"`
+	xxx_hidden_Wearer  string                 `protobuf:"bytes,2,opt,name=wearer,proto3"`
+	xxx_hidden_Friends uint32                 `protobuf:"varint,3,opt,name=friends,proto3"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *Place) GetRank() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Rank
+	}
+	return 0
+}
+
+func (x *Place) GetWearer() string {
+	if x != nil {
+		return x.xxx_hidden_Wearer
+	}
+	return ""
+}
+
+func (x *Place) GetFriends() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Friends
+	}
+	return 0
+}
+
+func (x *Place) SetRank(v uint32) {
+	x.xxx_hidden_Rank = v
+}
+
+func (x *Place) SetWearer(v string) {
+	x.xxx_hidden_Wearer = v
+}
+
+func (x *Place) SetFriends(v uint32) {
+	x.xxx_hidden_Friends = v
+}
+
+type Place_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	Rank    uint32
+	Wearer  string
+	Friends uint32
+}
+
+func (b0 Place_builder) Build() *Place {
+	m0 := &Place{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Rank = b.Rank
+	x.xxx_hidden_Wearer = b.Wearer
+	x.xxx_hidden_Friends = b.Friends
+	return m0
+}
+
+type GetStandingRequest struct {
+	state                 protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Wearer     string                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
+	xxx_hidden_MinSeq     uint64                 `protobuf:"varint,2,opt,name=min_seq,json=minSeq,proto3"`
+	xxx_hidden_Neighbours int32                  `protobuf:"varint,3,opt,name=neighbours,proto3"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *GetStandingRequest) Reset() {
+	*x = GetStandingRequest{}
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStandingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStandingRequest) ProtoMessage() {}
+
+func (x *GetStandingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *GetStandingRequest) GetWearer() string {
+	if x != nil {
+		return x.xxx_hidden_Wearer
+	}
+	return ""
+}
+
+func (x *GetStandingRequest) GetMinSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_MinSeq
+	}
+	return 0
+}
+
+func (x *GetStandingRequest) GetNeighbours() int32 {
+	if x != nil {
+		return x.xxx_hidden_Neighbours
+	}
+	return 0
+}
+
+func (x *GetStandingRequest) SetWearer(v string) {
+	x.xxx_hidden_Wearer = v
+}
+
+func (x *GetStandingRequest) SetMinSeq(v uint64) {
+	x.xxx_hidden_MinSeq = v
+}
+
+func (x *GetStandingRequest) SetNeighbours(v int32) {
+	x.xxx_hidden_Neighbours = v
+}
+
+type GetStandingRequest_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	Wearer string
+	MinSeq uint64
+	// Places before and after the wearer's own, each at most 50; 0 = none.
+	Neighbours int32
+}
+
+func (b0 GetStandingRequest_builder) Build() *GetStandingRequest {
+	m0 := &GetStandingRequest{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Wearer = b.Wearer
+	x.xxx_hidden_MinSeq = b.MinSeq
+	x.xxx_hidden_Neighbours = b.Neighbours
+	return m0
+}
+
+type GetStandingResponse struct {
+	state              protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Seq     uint64                 `protobuf:"varint,1,opt,name=seq,proto3"`
+	xxx_hidden_Rank    uint32                 `protobuf:"varint,2,opt,name=rank,proto3"`
+	xxx_hidden_Friends uint32                 `protobuf:"varint,3,opt,name=friends,proto3"`
+	xxx_hidden_Places  *[]*Place              `protobuf:"bytes,4,rep,name=places,proto3"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GetStandingResponse) Reset() {
+	*x = GetStandingResponse{}
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStandingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStandingResponse) ProtoMessage() {}
+
+func (x *GetStandingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_rewards_v1_rewards_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *GetStandingResponse) GetSeq() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Seq
+	}
+	return 0
+}
+
+func (x *GetStandingResponse) GetRank() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Rank
+	}
+	return 0
+}
+
+func (x *GetStandingResponse) GetFriends() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Friends
+	}
+	return 0
+}
+
+func (x *GetStandingResponse) GetPlaces() []*Place {
+	if x != nil {
+		if x.xxx_hidden_Places != nil {
+			return *x.xxx_hidden_Places
+		}
+	}
+	return nil
+}
+
+func (x *GetStandingResponse) SetSeq(v uint64) {
+	x.xxx_hidden_Seq = v
+}
+
+func (x *GetStandingResponse) SetRank(v uint32) {
+	x.xxx_hidden_Rank = v
+}
+
+func (x *GetStandingResponse) SetFriends(v uint32) {
+	x.xxx_hidden_Friends = v
+}
+
+func (x *GetStandingResponse) SetPlaces(v []*Place) {
+	x.xxx_hidden_Places = &v
+}
+
+type GetStandingResponse_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	Seq uint64
+	// 0 = the wearer has no friend, and no rank.
+	Rank    uint32
+	Friends uint32
+	// The wearer's own place among its neighbours, in their order.
+	Places []*Place
+}
+
+func (b0 GetStandingResponse_builder) Build() *GetStandingResponse {
+	m0 := &GetStandingResponse{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Seq = b.Seq
+	x.xxx_hidden_Rank = b.Rank
+	x.xxx_hidden_Friends = b.Friends
+	x.xxx_hidden_Places = &b.Places
+	return m0
+}
+
 var File_pinfold_rewards_v1_rewards_proto protoreflect.FileDescriptor
 
 const file_pinfold_rewards_v1_rewards_proto_rawDesc = "" +
@@ -896,42 +1346,79 @@ const file_pinfold_rewards_v1_rewards_proto_rawDesc = "" +
 	"\x06silver\x18\x03 \x01(\x04R\x06silver\x12\x12\n" +
 	"\x04gold\x18\x04 \x01(\x04R\x04gold\x12 \n" +
 	"\vbackgrounds\x18\x05 \x01(\x04R\vbackgrounds\x121\n" +
-	"\x14complete_collections\x18\x06 \x01(\x04R\x13completeCollections2\xc4\x01\n" +
+	"\x14complete_collections\x18\x06 \x01(\x04R\x13completeCollections\"m\n" +
+	"\x16ListLeaderboardRequest\x12\x17\n" +
+	"\amin_seq\x18\x01 \x01(\x04R\x06minSeq\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x86\x01\n" +
+	"\x17ListLeaderboardResponse\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x121\n" +
+	"\x06places\x18\x02 \x03(\v2\x19.pinfold.rewards.v1.PlaceR\x06places\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"M\n" +
+	"\x05Place\x12\x12\n" +
+	"\x04rank\x18\x01 \x01(\rR\x04rank\x12\x16\n" +
+	"\x06wearer\x18\x02 \x01(\tR\x06wearer\x12\x18\n" +
+	"\afriends\x18\x03 \x01(\rR\afriends\"e\n" +
+	"\x12GetStandingRequest\x12\x16\n" +
+	"\x06wearer\x18\x01 \x01(\tR\x06wearer\x12\x17\n" +
+	"\amin_seq\x18\x02 \x01(\x04R\x06minSeq\x12\x1e\n" +
+	"\n" +
+	"neighbours\x18\x03 \x01(\x05R\n" +
+	"neighbours\"\x88\x01\n" +
+	"\x13GetStandingResponse\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04rank\x18\x02 \x01(\rR\x04rank\x12\x18\n" +
+	"\afriends\x18\x03 \x01(\rR\afriends\x121\n" +
+	"\x06places\x18\x04 \x03(\v2\x19.pinfold.rewards.v1.PlaceR\x06places2\x90\x03\n" +
 	"\x0eRewardsService\x12X\n" +
 	"\tGetAwards\x12$.pinfold.rewards.v1.GetAwardsRequest\x1a%.pinfold.rewards.v1.GetAwardsResponse\x12X\n" +
-	"\tGetTotals\x12$.pinfold.rewards.v1.GetTotalsRequest\x1a%.pinfold.rewards.v1.GetTotalsResponseB,Z*pinfold/proto/pinfold/rewards/v1;rewardsv1b\x06proto3"
+	"\tGetTotals\x12$.pinfold.rewards.v1.GetTotalsRequest\x1a%.pinfold.rewards.v1.GetTotalsResponse\x12j\n" +
+	"\x0fListLeaderboard\x12*.pinfold.rewards.v1.ListLeaderboardRequest\x1a+.pinfold.rewards.v1.ListLeaderboardResponse\x12^\n" +
+	"\vGetStanding\x12&.pinfold.rewards.v1.GetStandingRequest\x1a'.pinfold.rewards.v1.GetStandingResponseB,Z*pinfold/proto/pinfold/rewards/v1;rewardsv1b\x06proto3"
 
-var file_pinfold_rewards_v1_rewards_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_pinfold_rewards_v1_rewards_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_pinfold_rewards_v1_rewards_proto_goTypes = []any{
-	(*GetAwardsRequest)(nil),  // 0: pinfold.rewards.v1.GetAwardsRequest
-	(*GetAwardsResponse)(nil), // 1: pinfold.rewards.v1.GetAwardsResponse
-	(*Medal)(nil),             // 2: pinfold.rewards.v1.Medal
-	(*Background)(nil),        // 3: pinfold.rewards.v1.Background
-	(*AwardName)(nil),         // 4: pinfold.rewards.v1.AwardName
-	(*NextBackground)(nil),    // 5: pinfold.rewards.v1.NextBackground
-	(*NextMedal)(nil),         // 6: pinfold.rewards.v1.NextMedal
-	(*GetTotalsRequest)(nil),  // 7: pinfold.rewards.v1.GetTotalsRequest
-	(*GetTotalsResponse)(nil), // 8: pinfold.rewards.v1.GetTotalsResponse
-	(v1.Medal)(0),             // 9: pinfold.log.v1.Medal
+	(*GetAwardsRequest)(nil),        // 0: pinfold.rewards.v1.GetAwardsRequest
+	(*GetAwardsResponse)(nil),       // 1: pinfold.rewards.v1.GetAwardsResponse
+	(*Medal)(nil),                   // 2: pinfold.rewards.v1.Medal
+	(*Background)(nil),              // 3: pinfold.rewards.v1.Background
+	(*AwardName)(nil),               // 4: pinfold.rewards.v1.AwardName
+	(*NextBackground)(nil),          // 5: pinfold.rewards.v1.NextBackground
+	(*NextMedal)(nil),               // 6: pinfold.rewards.v1.NextMedal
+	(*GetTotalsRequest)(nil),        // 7: pinfold.rewards.v1.GetTotalsRequest
+	(*GetTotalsResponse)(nil),       // 8: pinfold.rewards.v1.GetTotalsResponse
+	(*ListLeaderboardRequest)(nil),  // 9: pinfold.rewards.v1.ListLeaderboardRequest
+	(*ListLeaderboardResponse)(nil), // 10: pinfold.rewards.v1.ListLeaderboardResponse
+	(*Place)(nil),                   // 11: pinfold.rewards.v1.Place
+	(*GetStandingRequest)(nil),      // 12: pinfold.rewards.v1.GetStandingRequest
+	(*GetStandingResponse)(nil),     // 13: pinfold.rewards.v1.GetStandingResponse
+	(v1.Medal)(0),                   // 14: pinfold.log.v1.Medal
 }
 var file_pinfold_rewards_v1_rewards_proto_depIdxs = []int32{
 	2,  // 0: pinfold.rewards.v1.GetAwardsResponse.medals:type_name -> pinfold.rewards.v1.Medal
 	3,  // 1: pinfold.rewards.v1.GetAwardsResponse.backgrounds:type_name -> pinfold.rewards.v1.Background
 	5,  // 2: pinfold.rewards.v1.GetAwardsResponse.next_background:type_name -> pinfold.rewards.v1.NextBackground
 	6,  // 3: pinfold.rewards.v1.GetAwardsResponse.next_medal:type_name -> pinfold.rewards.v1.NextMedal
-	9,  // 4: pinfold.rewards.v1.Medal.medal:type_name -> pinfold.log.v1.Medal
+	14, // 4: pinfold.rewards.v1.Medal.medal:type_name -> pinfold.log.v1.Medal
 	4,  // 5: pinfold.rewards.v1.Medal.award:type_name -> pinfold.rewards.v1.AwardName
 	4,  // 6: pinfold.rewards.v1.Background.award:type_name -> pinfold.rewards.v1.AwardName
-	9,  // 7: pinfold.rewards.v1.NextMedal.medal:type_name -> pinfold.log.v1.Medal
-	0,  // 8: pinfold.rewards.v1.RewardsService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
-	7,  // 9: pinfold.rewards.v1.RewardsService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
-	1,  // 10: pinfold.rewards.v1.RewardsService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
-	8,  // 11: pinfold.rewards.v1.RewardsService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 7: pinfold.rewards.v1.NextMedal.medal:type_name -> pinfold.log.v1.Medal
+	11, // 8: pinfold.rewards.v1.ListLeaderboardResponse.places:type_name -> pinfold.rewards.v1.Place
+	11, // 9: pinfold.rewards.v1.GetStandingResponse.places:type_name -> pinfold.rewards.v1.Place
+	0,  // 10: pinfold.rewards.v1.RewardsService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
+	7,  // 11: pinfold.rewards.v1.RewardsService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
+	9,  // 12: pinfold.rewards.v1.RewardsService.ListLeaderboard:input_type -> pinfold.rewards.v1.ListLeaderboardRequest
+	12, // 13: pinfold.rewards.v1.RewardsService.GetStanding:input_type -> pinfold.rewards.v1.GetStandingRequest
+	1,  // 14: pinfold.rewards.v1.RewardsService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
+	8,  // 15: pinfold.rewards.v1.RewardsService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
+	10, // 16: pinfold.rewards.v1.RewardsService.ListLeaderboard:output_type -> pinfold.rewards.v1.ListLeaderboardResponse
+	13, // 17: pinfold.rewards.v1.RewardsService.GetStanding:output_type -> pinfold.rewards.v1.GetStandingResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_pinfold_rewards_v1_rewards_proto_init() }
@@ -945,7 +1432,7 @@ func file_pinfold_rewards_v1_rewards_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pinfold_rewards_v1_rewards_proto_rawDesc), len(file_pinfold_rewards_v1_rewards_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

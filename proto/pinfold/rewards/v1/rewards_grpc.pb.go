@@ -21,8 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RewardsService_GetAwards_FullMethodName = "/pinfold.rewards.v1.RewardsService/GetAwards"
-	RewardsService_GetTotals_FullMethodName = "/pinfold.rewards.v1.RewardsService/GetTotals"
+	RewardsService_GetAwards_FullMethodName       = "/pinfold.rewards.v1.RewardsService/GetAwards"
+	RewardsService_GetTotals_FullMethodName       = "/pinfold.rewards.v1.RewardsService/GetTotals"
+	RewardsService_ListLeaderboard_FullMethodName = "/pinfold.rewards.v1.RewardsService/ListLeaderboard"
+	RewardsService_GetStanding_FullMethodName     = "/pinfold.rewards.v1.RewardsService/GetStanding"
 )
 
 // RewardsServiceClient is the client API for RewardsService service.
@@ -33,6 +35,10 @@ type RewardsServiceClient interface {
 	GetAwards(ctx context.Context, in *GetAwardsRequest, opts ...grpc.CallOption) (*GetAwardsResponse, error)
 	// GetTotals returns the sums over all wearers.
 	GetTotals(ctx context.Context, in *GetTotalsRequest, opts ...grpc.CallOption) (*GetTotalsResponse, error)
+	// ListLeaderboard returns the wearers with friends in the order of their number, from the top.
+	ListLeaderboard(ctx context.Context, in *ListLeaderboardRequest, opts ...grpc.CallOption) (*ListLeaderboardResponse, error)
+	// GetStanding returns a wearer's rank, and who stands around it.
+	GetStanding(ctx context.Context, in *GetStandingRequest, opts ...grpc.CallOption) (*GetStandingResponse, error)
 }
 
 type rewardsServiceClient struct {
@@ -63,6 +69,26 @@ func (c *rewardsServiceClient) GetTotals(ctx context.Context, in *GetTotalsReque
 	return out, nil
 }
 
+func (c *rewardsServiceClient) ListLeaderboard(ctx context.Context, in *ListLeaderboardRequest, opts ...grpc.CallOption) (*ListLeaderboardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLeaderboardResponse)
+	err := c.cc.Invoke(ctx, RewardsService_ListLeaderboard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *rewardsServiceClient) GetStanding(ctx context.Context, in *GetStandingRequest, opts ...grpc.CallOption) (*GetStandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStandingResponse)
+	err := c.cc.Invoke(ctx, RewardsService_GetStanding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RewardsServiceServer is the server API for RewardsService service.
 // All implementations must embed UnimplementedRewardsServiceServer
 // for forward compatibility.
@@ -71,6 +97,10 @@ type RewardsServiceServer interface {
 	GetAwards(context.Context, *GetAwardsRequest) (*GetAwardsResponse, error)
 	// GetTotals returns the sums over all wearers.
 	GetTotals(context.Context, *GetTotalsRequest) (*GetTotalsResponse, error)
+	// ListLeaderboard returns the wearers with friends in the order of their number, from the top.
+	ListLeaderboard(context.Context, *ListLeaderboardRequest) (*ListLeaderboardResponse, error)
+	// GetStanding returns a wearer's rank, and who stands around it.
+	GetStanding(context.Context, *GetStandingRequest) (*GetStandingResponse, error)
 	mustEmbedUnimplementedRewardsServiceServer()
 }
 
@@ -86,6 +116,12 @@ func (UnimplementedRewardsServiceServer) GetAwards(context.Context, *GetAwardsRe
 }
 func (UnimplementedRewardsServiceServer) GetTotals(context.Context, *GetTotalsRequest) (*GetTotalsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTotals not implemented")
+}
+func (UnimplementedRewardsServiceServer) ListLeaderboard(context.Context, *ListLeaderboardRequest) (*ListLeaderboardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLeaderboard not implemented")
+}
+func (UnimplementedRewardsServiceServer) GetStanding(context.Context, *GetStandingRequest) (*GetStandingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStanding not implemented")
 }
 func (UnimplementedRewardsServiceServer) mustEmbedUnimplementedRewardsServiceServer() {}
 func (UnimplementedRewardsServiceServer) testEmbeddedByValue()                        {}
@@ -144,6 +180,42 @@ func _RewardsService_GetTotals_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RewardsService_ListLeaderboard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLeaderboardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RewardsServiceServer).ListLeaderboard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RewardsService_ListLeaderboard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RewardsServiceServer).ListLeaderboard(ctx, req.(*ListLeaderboardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RewardsService_GetStanding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RewardsServiceServer).GetStanding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RewardsService_GetStanding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RewardsServiceServer).GetStanding(ctx, req.(*GetStandingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RewardsService_ServiceDesc is the grpc.ServiceDesc for RewardsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +230,14 @@ var RewardsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTotals",
 			Handler:    _RewardsService_GetTotals_Handler,
+		},
+		{
+			MethodName: "ListLeaderboard",
+			Handler:    _RewardsService_ListLeaderboard_Handler,
+		},
+		{
+			MethodName: "GetStanding",
+			Handler:    _RewardsService_GetStanding_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

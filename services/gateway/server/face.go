@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"pinfold/internal/serve"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	logv1 "pinfold/proto/pinfold/log/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
+)
+
+const (
+	// faceTimeout bounds one reading of a watched face; it is read again until it succeeds.
+	faceTimeout = 10 * time.Second
+	// slowReader is how long a watcher may leave a face untaken.
+	slowReader = 10 * time.Second
+)
+
+// GetFace implements GatewayService.
+func (a *api) GetFace(ctx context.Context, req *gatewayv1.GetFaceRequest) (*gatewayv1.Face, error) {
+	settled := rewardsv1.GetAwardsRequest_builder{MinSeq: req.GetMinSeq()}.Build()
+	if err := a.services.settle(ctx, settled); err != nil {
+		return nil, err
+	}
+	return a.face(ctx, req.GetWearer(), settled.GetMinSeq())
+}
+
+// face reads the parts of a face from the services that keep them.
+func (a *api) face(ctx context.Context, wearer string, minSeq uint64) (*gatewayv1.Face, error) {
+	var awards *rewardsv1.GetAwardsResponse
+	var day *stepsv1.GetDayResponse
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		awards, err = a.services.rewards.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: wearer, MinSeq: minSeq}.Build())
+		return err
+	})
+	group.Go(func() (err error) {
+		day, err = a.services.steps.GetDay(ctx, stepsv1.GetDayRequest_builder{Wearer: wearer, MinSeq: minSeq}.Build())
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	b := gatewayv1.Face_builder{
+		Seq: min(awards.GetSeq(), day.GetSeq()), Wearer: wearer, Friends: awards.GetFriends(), Background: awards.GetChosen(),
+		NextBackground: awards.GetNextBackground(), NextMedal: awards.GetNextMedal(),
+		Today: day.GetDay(), StepGoal: day.GetGoal(),
+	}
+	for _, m := range awards.GetMedals() {
+		b.Medal = logv1.Medal(max(int32(b.Medal), int32(m.GetMedal())))
+	}
+	for _, g := range awards.GetBackgrounds() {
+		if !g.GetRevoked() {
+			b.Backgrounds++
+		}
+	}
+	return b.Build(), nil
+}
+
+// WatchFace implements GatewayService.
+func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreamingServer[gatewayv1.Face]) error {
+	wearer, err := serve.Wearer("wearer", req.GetWearer())
+	if err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	w, seq := a.hub.watch(wearer)
+	defer a.hub.leave(w)
+	minSeq := max(uint64(seq), req.GetMinSeq())
+	var shown *gatewayv1.Face
+	for {
+		face, err := a.readFace(ctx, req.GetWearer(), minSeq)
+		if err != nil {
+			return err
+		}
+		if !sameFace(shown, face) {
+			if err := sendFace(stream, face); err != nil {
+				return err
+			}
+			shown = face
+		}
+		select {
+		case <-w.wake:
+			minSeq = uint64(a.hub.changed(w))
+		case <-a.hub.done:
+			return errStopping
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+var errStopping = status.Error(codes.Unavailable, "the gateway stops: watch again")
+
+// readFace reads the face until it succeeds: a service that is being started again is waited for.
+func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64) (*gatewayv1.Face, error) {
+	for {
+		reading, cancel := context.WithTimeout(ctx, faceTimeout)
+		face, err := a.face(reading, wearer, minSeq)
+		cancel()
+		switch status.Code(err) {
+		case codes.OK:
+			return face, nil
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		default:
+			return nil, err
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-a.hub.done:
+			return nil, errStopping
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// sameFace reports whether two faces show the same, whatever the log has come to.
+func sameFace(a, b *gatewayv1.Face) bool {
+	if a == nil {
+		return false
+	}
+	at := b.GetSeq()
+	b.SetSeq(a.GetSeq())
+	same := proto.Equal(a, b)
+	b.SetSeq(at)
+	return same
+}
+
+// sendFace sends one face. The transport holds what a watcher has not taken up to a bound; past it, a watcher that
+// takes nothing for a while is dropped, which also ends the send.
+func sendFace(stream grpc.ServerStreamingServer[gatewayv1.Face], face *gatewayv1.Face) error {
+	sent := make(chan error, 1)
+	go func() { sent <- stream.Send(face) }()
+	slow := time.NewTimer(slowReader)
+	defer slow.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-slow.C:
+		return serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_SLOW_READER,
+			"the watcher has taken nothing for %v: watch again, and read", slowReader)
+	}
+}

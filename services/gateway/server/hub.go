@@ -1,0 +1,211 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/roster"
+	"pinfold/internal/rules"
+	"pinfold/internal/view"
+	"pinfold/services/gateway"
+)
+
+// hub knows who watches which wearer's face, and wakes them when a fact may have changed it. It reads the log beside the
+// fold, from where that ended at the start; it holds no faces: who is woken reads the face anew.
+type hub struct {
+	log    eventlog.Log
+	runner *fold.Runner
+	logger *slog.Logger
+	done   chan struct{} // closed when run ends
+
+	mu       sync.Mutex
+	pos      fact.Seq // every fact up to it has woken its watchers
+	watchers map[fact.WearerID]map[*watcher]struct{}
+	today    fact.Day // owned by run
+}
+
+// watcher waits for changes of one wearer's face. However many come, it holds one wake and one sequence.
+type watcher struct {
+	wearer fact.WearerID
+	wake   chan struct{} // holds one token while there is a change to read
+	seq    fact.Seq      // of the last change; guarded by hub.mu
+}
+
+// newHub returns a hub that wakes watchers by the facts behind head.
+func newHub(log eventlog.Log, head fact.Seq, runner *fold.Runner, logger *slog.Logger) *hub {
+	return &hub{
+		log: log, runner: runner, logger: logger, done: make(chan struct{}), pos: head,
+		watchers: map[fact.WearerID]map[*watcher]struct{}{},
+	}
+}
+
+// watch begins to watch a wearer. All changes behind the returned sequence wake the watcher.
+func (h *hub) watch(wearer fact.WearerID) (*watcher, fact.Seq) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := &watcher{wearer: wearer, wake: make(chan struct{}, 1)}
+	if h.watchers[wearer] == nil {
+		h.watchers[wearer] = map[*watcher]struct{}{}
+	}
+	h.watchers[wearer][w] = struct{}{}
+	return w, h.pos
+}
+
+func (h *hub) leave(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers[w.wearer], w)
+	if len(h.watchers[w.wearer]) == 0 {
+		delete(h.watchers, w.wearer)
+	}
+}
+
+// changed returns the sequence of the last change that woke the watcher.
+func (h *hub) changed(w *watcher) fact.Seq {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return w.seq
+}
+
+// run reads the log and wakes watchers until the context ends.
+func (h *hub) run(ctx context.Context) error {
+	defer close(h.done)
+	for {
+		err := h.read(ctx)
+		if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable || ctx.Err() != nil {
+			return err
+		}
+		h.logger.Warn("reading the log for watchers failed, trying again", "error", err)
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// maxRead is how many facts the hub takes at once.
+const maxRead = 1024
+
+func (h *hub) read(ctx context.Context) error {
+	reader, err := h.log.Read(ctx, h.pos+1)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		msgs, err := reader.Next(ctx, maxRead)
+		if err != nil {
+			return err
+		}
+		for _, m := range msgs {
+			if err := h.pass(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// pass wakes those whose face the fact may change.
+func (h *hub) pass(ctx context.Context, m eventlog.Message) error {
+	var wearers []fact.WearerID
+	everyone := false
+	if m.Family != fact.Tap { // what follows from taps comes by as friendships
+		e, err := m.Decode()
+		if err != nil {
+			return err
+		}
+		if wearers, everyone, err = h.touched(ctx, e); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pos = m.Seq
+	if everyone {
+		for _, watchers := range h.watchers {
+			wakeAll(watchers, m.Seq)
+		}
+	}
+	for _, w := range wearers {
+		wakeAll(h.watchers[w], m.Seq)
+	}
+	return nil
+}
+
+func wakeAll(watchers map[*watcher]struct{}, seq fact.Seq) {
+	for w := range watchers {
+		w.seq = seq
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// touched returns the wearers whose face the fact may change, or that it may be everyone's.
+func (h *hub) touched(ctx context.Context, e fact.Entry) (wearers []fact.WearerID, everyone bool, err error) {
+	switch f := e.Fact.(type) {
+	case fact.FriendshipFormed:
+		return []fact.WearerID{f.Lo, f.Hi}, false, nil
+	case fact.FriendshipEnded:
+		return []fact.WearerID{f.Lo, f.Hi}, false, nil
+	case fact.BackgroundUnlocked:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.MedalAwarded:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.StepGoalReached:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.BackgroundChosen:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.PinPaired:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.WearerErased:
+		return []fact.WearerID{f.Wearer}, false, nil
+	case fact.StepsReported:
+		w, err := h.wearerOf(ctx, e.Seq, f.Report.Pin)
+		return []fact.WearerID{w}, false, err
+	case fact.AwardRevoked, fact.RulesAdopted: // whose award it is, only rewards knows; both are rare
+		return nil, true, nil
+	case fact.TimePassed:
+		everyone, err = h.newDay(ctx, e.Seq)
+		return nil, everyone, err
+	}
+	return nil, false, nil
+}
+
+// wearerOf returns whose the pin is by the roster as the fact at seq found it.
+func (h *hub) wearerOf(ctx context.Context, seq fact.Seq, id fact.PinID) (wearer fact.WearerID, err error) {
+	if err := h.runner.Wait(ctx, seq); err != nil {
+		return wearer, err
+	}
+	err = h.runner.Query(func(_ fact.Seq, r view.Reader) error {
+		pin, _ := roster.PinByID(r, id)
+		wearer = pin.Wearer
+		return nil
+	})
+	return wearer, err
+}
+
+// newDay reports whether the local day has changed since it was asked last.
+func (h *hub) newDay(ctx context.Context, seq fact.Seq) (changed bool, err error) {
+	if err := h.runner.Wait(ctx, seq); err != nil {
+		return false, err
+	}
+	err = h.runner.Query(func(_ fact.Seq, r view.Reader) error {
+		inForce, ok := gateway.RulesInForce(r)
+		if !ok {
+			return nil
+		}
+		today := rules.LocalDay(inForce.Zone, fact.Slot(int64(roster.Now(r))/fact.SlotLength.Milliseconds()))
+		changed, h.today = h.today != 0 && today != h.today, today
+		return nil
+	})
+	return changed, err
+}
