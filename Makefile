@@ -5,21 +5,21 @@ SEED ?= 0
 KILLS ?= 36
 FUZZTIME ?= 20s
 
-.PHONY: test generate lint race fuzz simulate crash bench-quick demo
+.PHONY: test generate lint race fuzz simulate crash conference bench-quick demo
 
 test: ## everything that is quick
-	go test ./...
+	go test -timeout 10m ./...
 
 generate: ## the Go code of the .proto files
 	$(TOOLS) buf lint
 	$(TOOLS) buf generate
 
 lint: ## go vet and a short list of linters, see .golangci.yml
-	go vet -tags crash ./...
-	$(TOOLS) golangci-lint run --build-tags crash ./...
+	go vet -tags long ./...
+	$(TOOLS) golangci-lint run --build-tags long ./...
 
 race: ## everything that is quick, under the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for package in $$(go list ./...); do \
@@ -33,7 +33,10 @@ simulate: ## the fold runner under many more random schedules than `make test` r
 	go test -v -run 'TestSchedules|TestMutations' -timeout 30m ./internal/fold -schedules 20000 -seed $(SEED)
 
 crash: ## real processes, killed again and again; SEED=n kills at the same moments again
-	go test -v -tags crash -run TestCrash -timeout 30m ./cmd/pinfold -kills $(KILLS) -seed $(SEED)
+	go test -v -tags long -run TestCrash -timeout 30m ./cmd/pinfold -kills $(KILLS) -seed $(SEED)
+
+conference: ## real contacts with real phones: late, repeated, out of order
+	go test -v -tags long -run TestRealConference -timeout 30m ./cmd/pinfold
 
 bench-quick: ## what it does in a second, beside what the machine can
 	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \

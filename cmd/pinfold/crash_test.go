@@ -1,4 +1,4 @@
-//go:build crash
+//go:build long
 
 package main
 
@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -25,6 +24,7 @@ import (
 
 	"pinfold/internal/crowd"
 	"pinfold/internal/eventlog"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
 
 // The crowd lives in the test; what it talks to is killed.
@@ -202,15 +202,24 @@ func sameAs(t *testing.T, got, want crowd.Summary) {
 	}
 }
 
+// TestRealConference replays the conference with phones as they are.
+func TestRealConference(t *testing.T) {
+	contacts, want := conference(t)
+	for _, seed := range realSeeds(t) {
+		checkRealPhones(t, contacts, want, seed)
+	}
+}
+
 // TestCrash kills `pinfold up` again and again under the conference.
 func TestCrash(t *testing.T) {
 	rng := crashRand(t)
 	binary := buildBinary(t)
 	contacts, want := conference(t)
+	contacts.Walks = crowd.Synthetic(contacts.People, 2, 1).Walks
 	data := t.TempDir()
-	at := addresses{Gateway: freeAddress(t), Tap: freeAddress(t), Rewards: freeAddress(t)}
+	at := addresses{Gateway: freeAddress(t), Tap: freeAddress(t), Rewards: freeAddress(t), Steps: freeAddress(t)}
 	up := newProcess(t, binary, "up", "--data", data, "--output", "json", "--listen", at.Gateway,
-		"--tap-listen", at.Tap, "--rewards-listen", at.Rewards)
+		"--tap-listen", at.Tap, "--rewards-listen", at.Rewards, "--steps-listen", at.Steps)
 	awaitUp := func() {
 		var got addresses
 		if err := json.NewDecoder(up.start(t)).Decode(&got); err != nil || got != at {
@@ -231,41 +240,64 @@ func TestCrash(t *testing.T) {
 	verifyAtRest(t, data, r)
 }
 
-// TestCrashReplicas runs two processes of tap and two of rewards against one NATS server, and kills them in turn.
+// replica is one process of a service of a cluster.
+type replica struct {
+	*process
+	service, address, data string
+}
+
+func newReplica(t *testing.T, binary, nats, service string, args ...string) replica {
+	t.Helper()
+	r := replica{service: service, address: freeAddress(t), data: t.TempDir()}
+	r.process = newProcess(t, binary, append([]string{service, "--nats", nats, "--data", r.data, "--listen", r.address}, args...)...)
+	r.start(t)
+	return r
+}
+
+// TestCrashReplicas runs two processes of each service and a gateway against one NATS server, and kills them in turn
+// under 200 watchers.
 func TestCrashReplicas(t *testing.T) {
 	rng := crashRand(t)
 	binary := buildBinary(t)
 	contacts, want := conference(t)
+	contacts.Walks = crowd.Synthetic(contacts.People, 2, 1).Walks
 	embedded, err := eventlog.StartEmbedded(t.TempDir(), -1, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer embedded.Stop()
 
-	type replica struct {
-		*process
-		service, data string
-	}
 	var replicas []replica
-	listen := map[string][]string{}
-	for _, service := range []string{"tap", "rewards", "tap", "rewards"} {
-		address, data := freeAddress(t), t.TempDir()
-		listen[service] = append(listen[service], address)
-		p := newProcess(t, binary, service, "--nats", embedded.URL(), "--data", data, "--listen", address)
-		p.start(t)
-		replicas = append(replicas, replica{p, service, data})
+	at := map[string]string{}
+	for _, service := range []string{"tap", "rewards", "steps", "tap", "rewards", "steps"} {
+		r := newReplica(t, binary, embedded.URL(), service)
+		replicas = append(replicas, r)
+		at[service] += "," + r.address
 	}
-	gatewayData, gatewayAt := t.TempDir(), freeAddress(t)
-	gateway := newProcess(t, binary, "gateway", "--nats", embedded.URL(), "--data", gatewayData, "--listen", gatewayAt,
-		"--tap", fmt.Sprintf("%s,%s", listen["tap"][0], listen["tap"][1]),
-		"--rewards", fmt.Sprintf("%s,%s", listen["rewards"][0], listen["rewards"][1]))
-	gateway.start(t)
-	if err := awaitServing(t.Context(), gatewayAt); err != nil {
+	gateway := newReplica(t, binary, embedded.URL(), "gateway", "--tap", at["tap"][1:], "--rewards", at["rewards"][1:], "--steps", at["steps"][1:])
+	replicas = append(replicas, gateway)
+	if err := awaitServing(t.Context(), gateway.address); err != nil {
 		t.Fatal(err)
 	}
 
+	conn, err := dialPlain(gateway.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := gatewayv1.NewGatewayServiceClient(conn)
+	people := crowd.New(crowd.Config{Gateway: conn, Contacts: contacts, Seed: 1})
+	var watched []string
+	for i := range min(200, contacts.People) {
+		watched = append(watched, people.Wearer(i).String())
+	}
+	watching, cancel := context.WithCancel(t.Context())
+	faces := watch(watching, client, watched)
+	defer faces.wait()
+	defer cancel()
+
 	r := newReceipts()
-	got := playUnder(t, rng, gatewayAt, contacts, r, *kills, func(i int) {
+	got := playUnder(t, rng, gateway.address, contacts, r, *kills, func(i int) {
 		victim := replicas[i%len(replicas)]
 		victim.kill()
 		victim.start(t)
@@ -278,7 +310,12 @@ func TestCrashReplicas(t *testing.T) {
 	}
 	defer nc.Close()
 	log := openGames(t, nc)
-	gateway.stop(t)
+	head, err := log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	faces.awaitFinal(t, client, uint64(head.Last))
+	cancel()
 	var views []resting
 	for _, v := range replicas {
 		v.stop(t)

@@ -25,7 +25,7 @@ func (c *demoCommand) Run(s *session) error {
 		return err
 	}
 	up := upCommand{storeFlags: storeFlags{Data: c.Data, Games: c.Games}, gatewayFlags: c.gatewayFlags,
-		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0"}
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0"}
 	if up.Data == "" {
 		if up.Data, err = os.MkdirTemp("", "pinfold-demo-"); err != nil {
 			return err

@@ -46,6 +46,7 @@ type CLI struct {
 	Gateway gatewayCommand `cmd:"" help:"Run a gateway against a NATS cluster."`
 	Tap     tapCommand     `cmd:"" help:"Run a tap service against a NATS cluster."`
 	Rewards rewardsCommand `cmd:"" help:"Run a rewards service against a NATS cluster."`
+	Steps   stepsCommand   `cmd:"" help:"Run a steps service against a NATS cluster."`
 	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
 }

@@ -15,6 +15,7 @@ import (
 	"pinfold/internal/serve"
 	gateway "pinfold/services/gateway/server"
 	rewards "pinfold/services/rewards/server"
+	steps "pinfold/services/steps/server"
 	tap "pinfold/services/tap/server"
 )
 
@@ -71,6 +72,13 @@ type rewardsCommand struct {
 
 func (c *rewardsCommand) Run(s *session) error { return c.serve(s, "rewards", c.Listen, rewards.Run) }
 
+type stepsCommand struct {
+	serviceFlags
+	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7403"`
+}
+
+func (c *stepsCommand) Run(s *session) error { return c.serve(s, "steps", c.Listen, steps.Run) }
+
 // gatewayFlags are those of a gateway, wherever the log is.
 type gatewayFlags struct {
 	Listen    string        `help:"Address of the public gRPC API; loopback only." default:"127.0.0.1:7400"`
@@ -80,8 +88,8 @@ type gatewayFlags struct {
 	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
 }
 
-// config fills in what the flags say.
-func (f gatewayFlags) config(base serve.Config, tapAddresses, rewardsAddresses string, replicas int) (gateway.Config, error) {
+// config fills in what the flags say. Where the other services are is left to the caller.
+func (f gatewayFlags) config(base serve.Config) (gateway.Config, error) {
 	var inForce *fact.Rules
 	if f.Rules != "" {
 		r, err := rules.ReadFile(f.Rules)
@@ -91,7 +99,7 @@ func (f gatewayFlags) config(base serve.Config, tapAddresses, rewardsAddresses s
 		inForce = &r
 	}
 	return gateway.Config{
-		Config: base, Replicas: replicas, Rules: inForce, Tap: tapAddresses, Rewards: rewardsAddresses,
+		Config: base, Replicas: 1, Rules: inForce,
 		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst},
 	}, nil
 }
@@ -101,15 +109,17 @@ type gatewayCommand struct {
 	gatewayFlags
 	Tap      string `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
 	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
+	Steps    string `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
 	Replicas int    `help:"Servers that keep the log, if this gateway makes it." default:"1"`
 }
 
 func (c *gatewayCommand) Run(s *session) error {
 	return c.serve(s, "gateway", c.Listen, func(ctx context.Context, base serve.Config) error {
-		config, err := c.config(base, c.Tap, c.Rewards, c.Replicas)
+		config, err := c.config(base)
 		if err != nil {
 			return err
 		}
+		config.Tap, config.Rewards, config.Steps, config.Replicas = c.Tap, c.Rewards, c.Steps, c.Replicas
 		return gateway.Run(ctx, config)
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,6 +18,7 @@ import (
 	"pinfold/internal/serve"
 	gateway "pinfold/services/gateway/server"
 	rewards "pinfold/services/rewards/server"
+	steps "pinfold/services/steps/server"
 	tap "pinfold/services/tap/server"
 )
 
@@ -27,6 +27,7 @@ type upCommand struct {
 	gatewayFlags
 	TapListen     string `help:"Address of the tap service's gRPC API; loopback only." default:"127.0.0.1:7401"`
 	RewardsListen string `help:"Address of the rewards service's gRPC API; loopback only." default:"127.0.0.1:7402"`
+	StepsListen   string `help:"Address of the steps service's gRPC API; loopback only." default:"127.0.0.1:7403"`
 }
 
 func (c *upCommand) Run(s *session) error {
@@ -38,25 +39,40 @@ type addresses struct {
 	Gateway string `json:"gateway"`
 	Tap     string `json:"tap"`
 	Rewards string `json:"rewards"`
+	Steps   string `json:"steps"`
 }
 
 func (s *session) printAddresses(at addresses) error {
 	if s.output == "json" {
 		return json.NewEncoder(s.stdout).Encode(at)
 	}
-	_, err := fmt.Fprintf(s.stdout, "gateway  %s\ntap      %s\nrewards  %s\n", at.Gateway, at.Tap, at.Rewards)
+	_, err := fmt.Fprintf(s.stdout, "gateway  %s\ntap      %s\nrewards  %s\nsteps    %s\n", at.Gateway, at.Tap, at.Rewards, at.Steps)
 	return err
 }
 
 // up runs all services on an embedded log, calls ready once they serve, and goes on until the context ends or one of
 // them fails. The context that ready is given ends when a service fails.
 func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(context.Context, addresses) error) (err error) {
-	var listeners [3]net.Listener
-	for i, address := range []string{c.Listen, c.TapListen, c.RewardsListen} {
-		if listeners[i], err = serve.Listen(address); err != nil {
+	at := addresses{Gateway: c.Listen, Tap: c.TapListen, Rewards: c.RewardsListen, Steps: c.StepsListen}
+	services := []*service{
+		{name: "gateway", address: &at.Gateway, run: func(ctx context.Context, base serve.Config) error {
+			config, err := c.config(base)
+			if err != nil {
+				return err
+			}
+			config.Tap, config.Rewards, config.Steps = at.Tap, at.Rewards, at.Steps
+			return gateway.Run(ctx, config)
+		}},
+		{name: "tap", address: &at.Tap, run: tap.Run},
+		{name: "rewards", address: &at.Rewards, run: rewards.Run},
+		{name: "steps", address: &at.Steps, run: steps.Run},
+	}
+	for _, s := range services {
+		if s.listener, err = serve.Listen(*s.address); err != nil {
 			return err
 		}
-		defer listeners[i].Close()
+		defer s.listener.Close()
+		*s.address = s.listener.Addr().String()
 	}
 	embedded, err := eventlog.StartEmbedded(filepath.Join(c.Data, "log"), 0, logger)
 	if err != nil {
@@ -65,40 +81,21 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 	defer embedded.Stop()
 
 	group, ctx := errgroup.WithContext(ctx)
-	start := func(name string, listener net.Listener, run func(context.Context, serve.Config) error) error {
-		nc, err := embedded.Connect()
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	for _, s := range services {
 		group.Go(func() error {
-			defer nc.Close()
-			return run(ctx, c.serviceConfig(nc, name, listener, logger))
-		})
-		return nil
-	}
-	at := addresses{Gateway: listeners[0].Addr().String(), Tap: listeners[1].Addr().String(), Rewards: listeners[2].Addr().String()}
-	for _, service := range []struct {
-		name     string
-		listener net.Listener
-		run      func(context.Context, serve.Config) error
-	}{
-		{"gateway", listeners[0], func(ctx context.Context, base serve.Config) error {
-			config, err := c.config(base, at.Tap, at.Rewards, 1)
+			nc, err := embedded.Connect()
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			return gateway.Run(ctx, config)
-		}},
-		{"tap", listeners[1], tap.Run},
-		{"rewards", listeners[2], rewards.Run},
-	} {
-		if err := start(service.name, service.listener, service.run); err != nil {
-			group.Go(func() error { return err })
-		}
+			defer nc.Close()
+			return s.run(ctx, serve.Config{
+				NATS: nc, Games: c.Games, View: c.view(s.name), Listener: s.listener, Logger: logger.With("service", s.name),
+			})
+		})
 	}
 	group.Go(func() error {
-		for _, address := range []string{at.Gateway, at.Tap, at.Rewards} {
-			if err := awaitServing(ctx, address); err != nil {
+		for _, s := range services {
+			if err := awaitServing(ctx, *s.address); err != nil {
 				return serve.IgnoreEnd(ctx, err)
 			}
 		}
@@ -107,8 +104,12 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 	return group.Wait()
 }
 
-func (c *upCommand) serviceConfig(nc *nats.Conn, name string, l net.Listener, logger *slog.Logger) serve.Config {
-	return serve.Config{NATS: nc, Games: c.Games, View: c.view(name), Listener: l, Logger: logger.With("service", name)}
+// service is one service of `up`.
+type service struct {
+	name     string
+	address  *string // where it is to listen, and then where it does
+	listener net.Listener
+	run      func(context.Context, serve.Config) error
 }
 
 // dialPlain connects to a service on this machine.

@@ -21,6 +21,7 @@ import (
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	"pinfold/services/gateway"
 	"pinfold/services/rewards"
+	"pinfold/services/steps"
 	"pinfold/services/tap"
 )
 
@@ -57,7 +58,7 @@ type verifier struct {
 func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) int {
 	t.Helper()
 	v := &verifier{
-		cores:    []fold.Core{gateway.Core{}, tap.Core{}, rewards.Core{}},
+		cores:    []fold.Core{gateway.Core{}, tap.Core{}, rewards.Core{}, steps.Core{}},
 		expected: map[fact.Family][]fact.Record{}, statements: map[fact.Seq][32]byte{},
 	}
 	for range v.cores {
@@ -144,6 +145,8 @@ func (v *verifier) checkStates(t testing.TB) {
 				err = tap.Check(r)
 			case rewards.Core:
 				err = rewards.Check(r)
+			case steps.Core:
+				err = steps.Check(r)
 			}
 			if err != nil {
 				t.Errorf("%s: %v", core.Name(), err)
@@ -157,7 +160,7 @@ func (v *verifier) checkStates(t testing.TB) {
 func verifyAtRest(t testing.TB, data string, r *receipts) int {
 	t.Helper()
 	var views []resting
-	for _, service := range services {
+	for _, service := range serviceNames {
 		views = append(views, restingView(t, data, service))
 	}
 	log, closeLog := openLog(t, data)

@@ -104,7 +104,7 @@ func startUp(t testing.TB, data string) *world {
 		gatewayFlags: gatewayFlags{
 			Listen: "127.0.0.1:0", Tolerance: limits.Tolerance, PinRate: limits.Rate, PinBurst: limits.Burst,
 		},
-		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0",
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0",
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan addresses, 1)
@@ -180,14 +180,14 @@ func restingView(t testing.TB, data, service string) resting {
 // removeViews deletes the views of a stopped `pinfold up`.
 func removeViews(t testing.TB, data string) {
 	t.Helper()
-	for _, service := range services {
+	for _, service := range serviceNames {
 		if err := os.Remove(filepath.Join(data, "views", service+".db")); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-var services = []string{"gateway", "tap", "rewards"}
+var serviceNames = []string{"gateway", "tap", "rewards", "steps"}
 
 // person is a wearer with a registered and paired pin.
 type person struct {
