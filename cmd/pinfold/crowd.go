@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -56,29 +57,44 @@ func (c *crowdCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	summary, err := s.play(s.ctx, c.Gateway, contacts, c.crowdFlags)
+	summary, err := s.play(s.ctx, c.Gateway, contacts, c.crowdFlags, s.bar())
 	if err != nil {
 		return err
 	}
 	return s.printSummary(summary)
 }
 
-// play lets a crowd meet, with a progress bar on standard error if that is a terminal.
-func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, f crowdFlags) (crowd.Summary, error) {
+// terminal reports whether standard error is a terminal.
+func (s *session) terminal() bool {
+	f, ok := s.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// bar returns what draws a progress bar, or nil where there is no terminal.
+func (s *session) bar() func(answered, total int) {
+	if !s.terminal() {
+		return nil
+	}
+	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.stderr), progressbar.OptionShowCount(),
+		progressbar.OptionSetDescription("statements"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("statements"),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	var once sync.Once
+	return func(answered, total int) {
+		once.Do(func() { bar.ChangeMax(total) })
+		_ = bar.Set(answered)
+	}
+}
+
+// play lets a crowd meet through a gateway.
+func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, f crowdFlags, progress func(answered, total int)) (crowd.Summary, error) {
 	conn, err := dialPlain(gateway)
 	if err != nil {
 		return crowd.Summary{}, err
 	}
 	defer conn.Close()
-	config := crowd.Config{Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Speed: f.Speed}
-	if terminal, ok := s.stderr.(*os.File); ok && term.IsTerminal(int(terminal.Fd())) {
-		bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(terminal), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("statements"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("statements"),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-		defer func() { _ = bar.Finish() }()
-		config.Progress = func(answered, total int) { bar.ChangeMax(total); _ = bar.Set(answered) }
-	}
-	summary, err := crowd.New(config).Play(ctx)
+	summary, err := crowd.New(crowd.Config{
+		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Speed: f.Speed, Progress: progress,
+	}).Play(ctx)
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
+
+	"pinfold/internal/crowd"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
 
 type demoCommand struct {
@@ -24,8 +28,10 @@ func (c *demoCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	up := upCommand{storeFlags: storeFlags{Data: c.Data, Games: c.Games}, gatewayFlags: c.gatewayFlags,
-		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0"}
+	up := upCommand{
+		storeFlags: storeFlags{Data: c.Data, Games: c.Games}, gatewayFlags: c.gatewayFlags,
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0",
+	}
 	if up.Data == "" {
 		if up.Data, err = os.MkdirTemp("", "pinfold-demo-"); err != nil {
 			return err
@@ -33,8 +39,7 @@ func (c *demoCommand) Run(s *session) error {
 		defer os.RemoveAll(up.Data)
 	}
 	err = up.up(s.ctx, quiet(s), func(ctx context.Context, at addresses) error {
-		fmt.Fprintf(s.stderr, "All services run; %d people begin to meet.\n", contacts.People)
-		summary, err := s.play(ctx, at.Gateway, contacts, c.crowdFlags)
+		summary, err := c.show(ctx, s, at.Gateway, contacts)
 		if err != nil {
 			return err
 		}
@@ -44,12 +49,44 @@ func (c *demoCommand) Run(s *session) error {
 		if c.Exit {
 			return errDone
 		}
-		fmt.Fprintf(s.stderr, "The gateway serves at %s until you press Ctrl-C. To see the crowd come a second time:\n"+
-			"  pinfold crowd --gateway %s\n", at.Gateway, at.Gateway)
+		fmt.Fprintf(s.stderr, whatNext, at.Gateway)
 		return nil
 	})
 	if errors.Is(err, errDone) {
 		return nil
 	}
 	return err
+}
+
+// whatNext tells a newcomer what to try once the crowd has gone home.
+const whatNext = `
+The gateway serves at %[1]s until you press Ctrl-C. In another terminal, try:
+
+  pinfold tap --gateway %[1]s                  two new pins tap; see what each gets back
+  pinfold crowd --gateway %[1]s --phones real  the crowd comes again, with phones as they are
+  grpcurl -plaintext %[1]s list                the API, which docs/api.md explains
+
+With go run ./cmd/pinfold in place of pinfold, nothing has to be installed.
+`
+
+// show lets the crowd meet and shows how.
+func (c *demoCommand) show(ctx context.Context, s *session, gateway string, contacts crowd.Contacts) (crowd.Summary, error) {
+	conn, err := dialPlain(gateway)
+	if err != nil {
+		return crowd.Summary{}, err
+	}
+	defer conn.Close()
+	fmt.Fprintf(s.stderr, "All services run. %d people put on their pins, and meet.\n\n", contacts.People)
+	picture := &show{gateway: gatewayv1.NewGatewayServiceClient(conn), w: s.stderr, terminal: s.terminal() && s.output == "table", began: time.Now()}
+	showing, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); picture.run(showing) }()
+	summary, err := s.play(ctx, gateway, contacts, c.crowdFlags, nil)
+	cancel()
+	<-ended
+	if err == nil {
+		picture.end(ctx)
+		fmt.Fprintln(s.stderr)
+	}
+	return summary, err
 }

@@ -16,7 +16,6 @@ import (
 	gateway "pinfold/services/gateway/server"
 	rewards "pinfold/services/rewards/server"
 	steps "pinfold/services/steps/server"
-	tap "pinfold/services/tap/server"
 )
 
 // storeFlags say where things are kept and of which Games.
@@ -57,13 +56,6 @@ func (f serviceFlags) serve(s *session, name, listen string, run func(context.Co
 	defer nc.Close()
 	return run(s.ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger})
 }
-
-type tapCommand struct {
-	serviceFlags
-	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7401"`
-}
-
-func (c *tapCommand) Run(s *session) error { return c.serve(s, "tap", c.Listen, tap.Run) }
 
 type rewardsCommand struct {
 	serviceFlags
