@@ -93,14 +93,17 @@ func checkKnown(m protoreflect.Message) error {
 
 func toProto(f fact.Fact) (*logv1.Fact, error) {
 	var b logv1.Fact_builder
+	var err error
 	switch f := f.(type) {
 	case fact.PinRegistered:
 		b.PinRegistered = logv1.PinRegistered_builder{PublicKey: f.Key[:]}.Build()
 	case fact.PinPaired:
-		b.PinPaired = logv1.PinPaired_builder{Wearer: f.Wearer[:], Statement: statement.AppendProof(nil, f.Proof),
-			Signature: f.Signature[:], Random: f.Random[:]}.Build()
+		b.PinPaired = logv1.PinPaired_builder{
+			Wearer: f.Wearer[:], Statement: statement.AppendProof(nil, f.Proof),
+			Signature: f.Signature[:], Random: f.Random[:],
+		}.Build()
 	case fact.PinRetired:
-		b.PinRetired = logv1.PinRetired_builder{Pin: f.Pin[:], Reason: logv1.Retirement(f.Reason)}.Build()
+		b.PinRetired = logv1.PinRetired_builder{Pin: f.Pin[:], Reason: number[logv1.Retirement](&err, f.Reason)}.Build()
 	case fact.WearerErased:
 		b.WearerErased = logv1.WearerErased_builder{Wearer: f.Wearer[:]}.Build()
 	case fact.RulesAdopted:
@@ -111,45 +114,74 @@ func toProto(f fact.Fact) (*logv1.Fact, error) {
 	case fact.TimePassed:
 		b.TimePassed = logv1.TimePassed_builder{TimeMs: int64(f.Time)}.Build()
 	case fact.HalfReported:
-		b.HalfReported = logv1.HalfReported_builder{Statement: statement.AppendHalf(nil, f.Half),
-			Signature: f.Signature[:], Carrier: f.Carrier[:]}.Build()
+		b.HalfReported = logv1.HalfReported_builder{
+			Statement: statement.AppendHalf(nil, f.Half),
+			Signature: f.Signature[:], Carrier: f.Carrier[:],
+		}.Build()
 	case fact.Unfriended:
-		b.Unfriended = logv1.Unfriended_builder{Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
-			Friendship: uint64(f.Friendship)}.Build()
+		b.Unfriended = logv1.Unfriended_builder{
+			Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
+			Friendship: uint64(f.Friendship),
+		}.Build()
 	case fact.Blocked:
-		b.Blocked = logv1.Blocked_builder{Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
-			Other: f.Other[:]}.Build()
+		b.Blocked = logv1.Blocked_builder{
+			Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
+			Other: f.Other[:],
+		}.Build()
 	case fact.Unblocked:
 		b.Unblocked = logv1.Unblocked_builder{Wearer: f.Wearer[:], Other: f.Other[:]}.Build()
 	case fact.FriendshipRevoked:
-		b.FriendshipRevoked = logv1.FriendshipRevoked_builder{Friendship: uint64(f.Friendship),
-			Reason: logv1.Revocation(f.Reason)}.Build()
+		b.FriendshipRevoked = logv1.FriendshipRevoked_builder{
+			Friendship: uint64(f.Friendship),
+			Reason:     number[logv1.Revocation](&err, f.Reason),
+		}.Build()
 	case fact.StepsReported:
-		b.StepsReported = logv1.StepsReported_builder{Statement: statement.AppendStepReport(nil, f.Report),
-			Signature: f.Signature[:], Carrier: f.Carrier[:]}.Build()
+		b.StepsReported = logv1.StepsReported_builder{
+			Statement: statement.AppendStepReport(nil, f.Report),
+			Signature: f.Signature[:], Carrier: f.Carrier[:],
+		}.Build()
 	case fact.BackgroundChosen:
 		b.BackgroundChosen = logv1.BackgroundChosen_builder{Wearer: f.Wearer[:], Background: f.Background}.Build()
 	case fact.AwardRevoked:
-		b.AwardRevoked = logv1.AwardRevoked_builder{AwardCause: uint64(f.Cause), AwardIndex: f.Index,
-			Reason: logv1.Revocation(f.Reason)}.Build()
+		b.AwardRevoked = logv1.AwardRevoked_builder{
+			AwardCause: uint64(f.Cause), AwardIndex: f.Index,
+			Reason: number[logv1.Revocation](&err, f.Reason),
+		}.Build()
 	case fact.FriendshipFormed:
 		b.FriendshipFormed = logv1.FriendshipFormed_builder{Lo: f.Lo[:], Hi: f.Hi[:], Tap: f.Tap[:], Mate: uint64(f.Mate)}.Build()
 	case fact.FriendshipEnded:
-		b.FriendshipEnded = logv1.FriendshipEnded_builder{Lo: f.Lo[:], Hi: f.Hi[:], Friendship: uint64(f.Friendship),
-			Ending: logv1.Ending(f.Ending)}.Build()
+		b.FriendshipEnded = logv1.FriendshipEnded_builder{
+			Lo: f.Lo[:], Hi: f.Hi[:], Friendship: uint64(f.Friendship),
+			Ending: number[logv1.Ending](&err, f.Ending),
+		}.Build()
 	case fact.HalfRefused:
-		b.HalfRefused = logv1.HalfRefused_builder{Half: uint64(f.Half), Refusal: logv1.Refusal(f.Refusal)}.Build()
+		b.HalfRefused = logv1.HalfRefused_builder{Half: uint64(f.Half), Refusal: number[logv1.Refusal](&err, f.Refusal)}.Build()
 	case fact.BackgroundUnlocked:
-		b.BackgroundUnlocked = logv1.BackgroundUnlocked_builder{Wearer: f.Wearer[:], Background: f.Background,
-			Friends: f.Friends}.Build()
+		b.BackgroundUnlocked = logv1.BackgroundUnlocked_builder{
+			Wearer: f.Wearer[:], Background: f.Background,
+			Friends: f.Friends,
+		}.Build()
 	case fact.MedalAwarded:
-		b.MedalAwarded = logv1.MedalAwarded_builder{Wearer: f.Wearer[:], Medal: logv1.Medal(f.Medal), Friends: f.Friends}.Build()
+		b.MedalAwarded = logv1.MedalAwarded_builder{Wearer: f.Wearer[:], Medal: number[logv1.Medal](&err, f.Medal), Friends: f.Friends}.Build()
 	case fact.StepGoalReached:
 		b.StepGoalReached = logv1.StepGoalReached_builder{Wearer: f.Wearer[:], Day: int32(f.Day), Steps: f.Steps}.Build()
 	default:
 		return nil, fmt.Errorf("%T is no fact", f)
 	}
-	return b.Build(), nil
+	return b.Build(), err
+}
+
+// number carries an enum value over, or sets err where Decode would not know it: what no reader understands must not
+// come into a log from which nothing is ever taken out.
+func number[P interface {
+	~int32
+	Descriptor() protoreflect.EnumDescriptor
+}, T ~uint8](err *error, v T) P {
+	p := P(v)
+	if v == 0 || p.Descriptor().Values().ByNumber(protoreflect.EnumNumber(p)) == nil {
+		*err = fmt.Errorf("%s: unknown value %d", p.Descriptor().Name(), v)
+	}
+	return p
 }
 
 func rulesToProto(r fact.Rules) *logv1.RulesAdopted {
@@ -190,8 +222,10 @@ func (d *decoder) fact(m *logv1.Fact) fact.Fact {
 		return fact.PinRegistered{Key: fixed[fact.PublicKey](d, "public_key", m.GetPinRegistered().GetPublicKey())}
 	case logv1.Fact_PinPaired_case:
 		p := m.GetPinPaired()
-		return fact.PinPaired{Wearer: d.wearer("wearer", p.GetWearer()), Proof: parsed(d, statement.ParseProof, p.GetStatement()),
-			Signature: d.signature(p.GetSignature()), Random: fixed[[16]byte](d, "random", p.GetRandom())}
+		return fact.PinPaired{
+			Wearer: d.wearer("wearer", p.GetWearer()), Proof: parsed(d, statement.ParseProof, p.GetStatement()),
+			Signature: d.signature(p.GetSignature()), Random: fixed[[16]byte](d, "random", p.GetRandom()),
+		}
 	case logv1.Fact_PinRetired_case:
 		p := m.GetPinRetired()
 		return fact.PinRetired{Pin: d.pin("pin", p.GetPin()), Reason: enum[fact.Retirement](d, "reason", p.GetReason())}
@@ -203,19 +237,25 @@ func (d *decoder) fact(m *logv1.Fact) fact.Fact {
 		return fact.TimePassed{Time: fact.UnixMilli(m.GetTimePassed().GetTimeMs())}
 	case logv1.Fact_HalfReported_case:
 		p := m.GetHalfReported()
-		return fact.HalfReported{Half: parsed(d, statement.ParseHalf, p.GetStatement()), Signature: d.signature(p.GetSignature()),
-			Carrier: d.pin("carrier", p.GetCarrier())}
+		return fact.HalfReported{
+			Half: parsed(d, statement.ParseHalf, p.GetStatement()), Signature: d.signature(p.GetSignature()),
+			Carrier: d.pin("carrier", p.GetCarrier()),
+		}
 	case logv1.Fact_StepsReported_case:
 		p := m.GetStepsReported()
-		return fact.StepsReported{Report: parsed(d, statement.ParseStepReport, p.GetStatement()), Signature: d.signature(p.GetSignature()),
-			Carrier: d.pin("carrier", p.GetCarrier())}
+		return fact.StepsReported{
+			Report: parsed(d, statement.ParseStepReport, p.GetStatement()), Signature: d.signature(p.GetSignature()),
+			Carrier: d.pin("carrier", p.GetCarrier()),
+		}
 	case logv1.Fact_BackgroundChosen_case:
 		p := m.GetBackgroundChosen()
 		return fact.BackgroundChosen{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground()}
 	case logv1.Fact_AwardRevoked_case:
 		p := m.GetAwardRevoked()
-		return fact.AwardRevoked{Cause: fact.Seq(p.GetAwardCause()), Index: p.GetAwardIndex(),
-			Reason: enum[fact.Revocation](d, "reason", p.GetReason())}
+		return fact.AwardRevoked{
+			Cause: fact.Seq(p.GetAwardCause()), Index: p.GetAwardIndex(),
+			Reason: enum[fact.Revocation](d, "reason", p.GetReason()),
+		}
 	case logv1.Fact_Unfriended_case, logv1.Fact_Blocked_case, logv1.Fact_Unblocked_case, logv1.Fact_FriendshipRevoked_case:
 		return d.command(m)
 	case logv1.Fact_Fact_not_set_case:
@@ -230,12 +270,16 @@ func (d *decoder) command(m *logv1.Fact) fact.Fact {
 	switch m.WhichFact() {
 	case logv1.Fact_Unfriended_case:
 		p := m.GetUnfriended()
-		return fact.Unfriended{Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
-			Counter: fact.Counter(p.GetCounter()), Friendship: fact.Seq(p.GetFriendship())}
+		return fact.Unfriended{
+			Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
+			Counter: fact.Counter(p.GetCounter()), Friendship: fact.Seq(p.GetFriendship()),
+		}
 	case logv1.Fact_Blocked_case:
 		p := m.GetBlocked()
-		return fact.Blocked{Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
-			Counter: fact.Counter(p.GetCounter()), Other: d.wearer("other", p.GetOther())}
+		return fact.Blocked{
+			Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
+			Counter: fact.Counter(p.GetCounter()), Other: d.wearer("other", p.GetOther()),
+		}
 	case logv1.Fact_Unblocked_case:
 		p := m.GetUnblocked()
 		return fact.Unblocked{Wearer: d.wearer("wearer", p.GetWearer()), Other: d.wearer("other", p.GetOther())}
@@ -250,12 +294,16 @@ func (d *decoder) derived(m *logv1.Fact) fact.Fact {
 	switch m.WhichFact() {
 	case logv1.Fact_FriendshipFormed_case:
 		p := m.GetFriendshipFormed()
-		return fact.FriendshipFormed{Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
-			Tap: fixed[fact.TapID](d, "tap", p.GetTap()), Mate: fact.Seq(p.GetMate())}
+		return fact.FriendshipFormed{
+			Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
+			Tap: fixed[fact.TapID](d, "tap", p.GetTap()), Mate: fact.Seq(p.GetMate()),
+		}
 	case logv1.Fact_FriendshipEnded_case:
 		p := m.GetFriendshipEnded()
-		return fact.FriendshipEnded{Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
-			Friendship: fact.Seq(p.GetFriendship()), Ending: enum[fact.Ending](d, "ending", p.GetEnding())}
+		return fact.FriendshipEnded{
+			Lo: d.wearer("lo", p.GetLo()), Hi: d.wearer("hi", p.GetHi()),
+			Friendship: fact.Seq(p.GetFriendship()), Ending: enum[fact.Ending](d, "ending", p.GetEnding()),
+		}
 	case logv1.Fact_HalfRefused_case:
 		p := m.GetHalfRefused()
 		return fact.HalfRefused{Half: fact.Seq(p.GetHalf()), Refusal: enum[fact.Refusal](d, "refusal", p.GetRefusal())}
@@ -264,8 +312,10 @@ func (d *decoder) derived(m *logv1.Fact) fact.Fact {
 		return fact.BackgroundUnlocked{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground(), Friends: p.GetFriends()}
 	case logv1.Fact_MedalAwarded_case:
 		p := m.GetMedalAwarded()
-		return fact.MedalAwarded{Wearer: d.wearer("wearer", p.GetWearer()), Medal: enum[fact.Medal](d, "medal", p.GetMedal()),
-			Friends: p.GetFriends()}
+		return fact.MedalAwarded{
+			Wearer: d.wearer("wearer", p.GetWearer()), Medal: enum[fact.Medal](d, "medal", p.GetMedal()),
+			Friends: p.GetFriends(),
+		}
 	case logv1.Fact_StepGoalReached_case:
 		p := m.GetStepGoalReached()
 		return fact.StepGoalReached{Wearer: d.wearer("wearer", p.GetWearer()), Day: fact.Day(p.GetDay()), Steps: p.GetSteps()}

@@ -13,6 +13,7 @@ import (
 // Embedded is a NATS server with JetStream inside this process. It fsyncs every batch before it answers.
 type Embedded struct {
 	server *server.Server
+	logger *slog.Logger
 }
 
 // startTimeout is how long an embedded server may take to recover its files and be ready.
@@ -34,9 +35,9 @@ func StartEmbedded(dir string, listen int, logger *slog.Logger) (*Embedded, erro
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	s.SetLoggerV2(serverLog{logger.With("component", "nats")}, false, false, false)
+	e := &Embedded{server: s, logger: logger.With("component", "nats")}
+	s.SetLoggerV2(serverLog{e.logger}, false, false, false)
 	s.Start()
-	e := &Embedded{server: s}
 	if !s.ReadyForConnections(startTimeout) {
 		e.Stop()
 		return nil, fmt.Errorf("embedded NATS: not ready within %v (is %s in use by another process?)", startTimeout, dir)
@@ -50,7 +51,10 @@ func StartEmbedded(dir string, listen int, logger *slog.Logger) (*Embedded, erro
 
 // Connect returns a new connection within the process.
 func (e *Embedded) Connect() (*nats.Conn, error) {
-	return nats.Connect("", nats.InProcessServer(e.server), nats.MaxReconnects(-1))
+	return nats.Connect("", nats.InProcessServer(e.server), nats.MaxReconnects(-1),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			e.logger.Debug("connection within the process", "error", err)
+		}))
 }
 
 // URL returns where the server listens.

@@ -47,7 +47,32 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("log: stream %s: %w", name, err)
 	}
+	if err := checkStream(stream.CachedInfo().Config); err != nil {
+		return nil, err
+	}
 	return &JetStream{js: js, stream: stream, games: games, epoch: epoch}, nil
+}
+
+// checkStream returns an error unless the stream keeps what the log promises: nothing is deleted or dropped, and a batch
+// is stored whole or not at all.
+func checkStream(c jetstream.StreamConfig) error {
+	for _, rule := range []struct {
+		setting string
+		holds   bool
+	}{
+		{"storage file", c.Storage == jetstream.FileStorage},
+		{"retention limits", c.Retention == jetstream.LimitsPolicy},
+		{"discard new", c.Discard == jetstream.DiscardNew},
+		{"no limit of messages or age", c.MaxMsgs <= 0 && c.MaxMsgsPerSubject <= 0 && c.MaxAge == 0},
+		{"deny_delete", c.DenyDelete},
+		{"deny_purge", c.DenyPurge},
+		{"allow_atomic", c.AllowAtomicPublish},
+	} {
+		if !rule.holds {
+			return fmt.Errorf("log: stream %s: it cannot hold a log: want %s", c.Name, rule.setting)
+		}
+	}
+	return nil
 }
 
 // Create makes the stream of the first epoch, kept by that many servers, unless the Games have a log, and opens it.
@@ -189,7 +214,12 @@ func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
 	consumer, err := l.js.OrderedConsumer(ctx, l.stream.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   uint64(max(from, 1)),
+		// Who reads tries again, and then learns that the stream is gone; left to itself, the consumer never gives up.
+		MaxResetAttempts: 1,
 	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log: read from %d: %w", from, err)
 	}
@@ -198,10 +228,9 @@ func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log: read from %d: %w", from, err)
 	}
-	r := &jetstreamReader{
-		games: l.games, messages: messages, ready: make(chan Message, pullMessages), done: make(chan struct{}),
-	}
-	go r.pump()
+	untilClose, end := context.WithCancel(context.Background()) // ctx is for this call only
+	r := &jetstreamReader{games: l.games, messages: messages, ready: make(chan Message, pullMessages), end: end}
+	go r.pump(untilClose)
 	return r, nil
 }
 
@@ -210,15 +239,20 @@ func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
 type jetstreamReader struct {
 	games    string
 	messages jetstream.MessagesContext
-	ready    chan Message // closed by pump when it ends
-	done     chan struct{}
-	err      error // why pump ended; set before ready is closed
+	end      context.CancelFunc // ends pump
+	ready    chan Message       // closed by pump when it ends
+	err      error              // why pump ended; set before ready is closed
 }
 
-func (r *jetstreamReader) pump() {
+func (r *jetstreamReader) pump(ctx context.Context) {
 	defer close(r.ready)
+	untilEnd := jetstream.NextContext(ctx)
 	for {
-		msg, err := r.messages.Next()
+		msg, err := r.messages.Next(untilEnd)
+		if ctx.Err() != nil {
+			r.err = errClosed
+			return
+		}
 		if err != nil {
 			r.err = fmt.Errorf("log: %w", err)
 			return
@@ -235,7 +269,8 @@ func (r *jetstreamReader) pump() {
 		}
 		select {
 		case r.ready <- m:
-		case <-r.done:
+		case <-ctx.Done():
+			r.err = errClosed
 			return
 		}
 	}
@@ -267,22 +302,23 @@ func (r *jetstreamReader) Next(ctx context.Context, max int) ([]Message, error) 
 }
 
 func (r *jetstreamReader) Close() {
-	close(r.done)
-	r.messages.Stop()
+	r.end()
 	for range r.ready { // until pump has ended
 	}
+	// Not before: a consumer that is being replaced, after an outage, would miss the call and go on.
+	r.messages.Stop()
 }
 
 func message(games, subj string, seq fact.Seq, stored time.Time, h nats.Header, data []byte) (Message, error) {
 	family, err := familyOf(games, subj)
 	if err != nil {
-		return Message{}, fmt.Errorf("log: sequence %d: %w", seq, err)
+		return Message{}, &DecodeError{Seq: seq, Err: err}
 	}
 	at := fact.UnixMilli(stored.UnixMilli())
 	if first := h.Get(headerStored); first != "" {
 		ms, err := strconv.ParseInt(first, 10, 64)
 		if err != nil {
-			return Message{}, fmt.Errorf("log: sequence %d: header %s: %w", seq, headerStored, err)
+			return Message{}, &DecodeError{Seq: seq, Family: family, Err: fmt.Errorf("header %s: %w", headerStored, err)}
 		}
 		at = fact.UnixMilli(ms)
 	}

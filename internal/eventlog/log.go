@@ -29,18 +29,20 @@ type Log interface {
 	Append(ctx context.Context, b Batch) (fact.Seq, error)
 
 	// LastOf returns the last fact of the family, and whether there is one. The answer may be stale, but it never
-	// names a fact that is not in the log.
+	// names a fact that is not in the log. A message that cannot be understood is a *DecodeError.
 	LastOf(ctx context.Context, f fact.Family) (Message, bool, error)
 
-	// Read returns a reader of all facts in log order, the first being the one at the given sequence.
+	// Read returns a reader of all facts in log order, the first being the one at the given sequence. ErrReplaced says
+	// that the stream is no longer this epoch's.
 	Read(ctx context.Context, from fact.Seq) (Reader, error)
 }
 
 // Reader reads the log in order. It is used by one goroutine.
 type Reader interface {
-	// Next waits for the next fact and returns it with those that have arrived behind it, at most max in all.
+	// Next waits for the next fact and returns it with those that have arrived behind it, at most max in all. A
+	// message that cannot be understood is a *DecodeError; after any error but the context's, Next has no more facts.
 	Next(ctx context.Context, max int) ([]Message, error)
-	// Close ends the reading.
+	// Close ends the reading, once. A Next that waits in another goroutine returns an error.
 	Close()
 }
 
@@ -81,17 +83,20 @@ func (m Message) Hash() [sha256.Size]byte { return sha256.Sum256(m.Payload) }
 // DecodeError says which message of the log could not be understood, and why.
 type DecodeError struct {
 	Seq    fact.Seq
-	Family fact.Family
+	Family fact.Family // "" = of none that is known
 	Err    error
 }
 
 func (e *DecodeError) Error() string {
+	if e.Family == "" {
+		return "log: sequence " + e.Seq.String() + ": " + e.Err.Error()
+	}
 	return "log: sequence " + e.Seq.String() + ", family " + string(e.Family) + ": " + e.Err.Error()
 }
 
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// The errors of Append; see Log.
+// The errors of Append, and the last one of Head and Read too; see Log.
 var (
 	ErrConflict   = errors.New("log: another writer of the family was first")
 	ErrFull       = errors.New("log: full")
@@ -102,3 +107,6 @@ var (
 
 // ErrNoLog says that there is no stream for the Games yet.
 var ErrNoLog = errors.New("log: no stream for these Games")
+
+// errClosed is what Next returns behind Close.
+var errClosed = errors.New("log: the reader is closed")

@@ -3,6 +3,8 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"pinfold/internal/fact"
@@ -48,7 +50,7 @@ type Memory struct {
 	epoch    uint32
 	messages []Message
 	last     map[fact.Family][]int // indices into messages
-	late     []Batch
+	late     []sent
 	grown    chan struct{} // closed and replaced when messages grows
 }
 
@@ -72,7 +74,8 @@ func (m *Memory) Append(_ context.Context, b Batch) (fact.Seq, error) {
 	if err := m.enter("Append"); err != nil {
 		return 0, err
 	}
-	if err := b.check(); err != nil {
+	s, err := b.send()
+	if err != nil {
 		return 0, err
 	}
 	fault := NoFault
@@ -87,20 +90,18 @@ func (m *Memory) Append(_ context.Context, b Batch) (fact.Seq, error) {
 	case Refused:
 		return 0, ErrNotStored
 	case Late:
-		m.late = append(m.late, b)
+		m.late = append(m.late, s)
 		return 0, ErrUnanswered
 	case Torn:
-		if m.holds(b.Fences) {
-			_ = m.store(b.Records[:len(b.Records)/2]) // it was encoded whole above
+		if m.holds(s.fences) {
+			m.store(s.messages[:len(s.messages)/2])
 		}
 		return 0, ErrUnanswered
 	}
-	if !m.holds(b.Fences) {
+	if !m.holds(s.fences) {
 		return 0, ErrConflict
 	}
-	if err := m.store(b.Records); err != nil {
-		return 0, err
-	}
+	m.store(s.messages)
 	if fault == Unanswered {
 		return 0, ErrUnanswered
 	}
@@ -114,10 +115,10 @@ func (m *Memory) StoreLate() bool {
 	if len(m.late) == 0 {
 		return false
 	}
-	b := m.late[0]
+	s := m.late[0]
 	m.late = m.late[1:]
-	if m.holds(b.Fences) {
-		_ = m.store(b.Records) // nobody waits for the answer
+	if m.holds(s.fences) {
+		m.store(s.messages)
 	}
 	return true
 }
@@ -126,7 +127,7 @@ func (m *Memory) StoreLate() bool {
 func (m *Memory) Truncate(last fact.Seq) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.messages = m.messages[:last]
+	m.messages = slices.Clone(m.messages[:last]) // readers hold parts of the longer one
 	for f, at := range m.last {
 		for len(at) > 0 && at[len(at)-1] >= int(last) {
 			at = at[:len(at)-1]
@@ -157,7 +158,7 @@ func (m *Memory) Read(_ context.Context, from fact.Seq) (Reader, error) {
 	if err := m.enter("Read"); err != nil {
 		return nil, err
 	}
-	return &memoryReader{log: m, next: max(from, 1)}, nil
+	return &memoryReader{log: m, next: max(from, 1), closed: make(chan struct{})}, nil
 }
 
 func (m *Memory) enter(call string) error {
@@ -180,29 +181,20 @@ func (m *Memory) holds(fences map[fact.Family]fact.Seq) bool {
 	return true
 }
 
-func (m *Memory) store(records []fact.Record) error {
-	stored := make([]Message, 0, len(records))
-	for i, r := range records {
-		payload, err := Encode(r)
-		if err != nil {
-			return fmt.Errorf("log: record %d of the batch: %w", i, err)
-		}
-		stored = append(stored, Message{
-			Seq: fact.Seq(len(m.messages) + i + 1), Stored: m.clock(), Family: r.Fact.Family(), Payload: payload,
-		})
-	}
-	for _, msg := range stored {
+func (m *Memory) store(messages []Message) {
+	for _, msg := range messages {
 		m.last[msg.Family] = append(m.last[msg.Family], len(m.messages))
+		msg.Seq, msg.Stored = fact.Seq(len(m.messages)+1), m.clock()
 		m.messages = append(m.messages, msg)
 	}
 	close(m.grown)
 	m.grown = make(chan struct{})
-	return nil
 }
 
 type memoryReader struct {
-	log  *Memory
-	next fact.Seq
+	log    *Memory
+	next   fact.Seq
+	closed chan struct{}
 }
 
 func (r *memoryReader) Next(ctx context.Context, max int) ([]Message, error) {
@@ -221,13 +213,36 @@ func (r *memoryReader) Next(ctx context.Context, max int) ([]Message, error) {
 		}
 		select {
 		case <-grown:
+		case <-r.closed:
+			return nil, errClosed
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-func (r *memoryReader) Close() {}
+func (r *memoryReader) Close() { close(r.closed) }
+
+// sent is a batch on its way: no Append changes what an earlier one has sent.
+type sent struct {
+	messages []Message // without their place in the log
+	fences   map[fact.Family]fact.Seq
+}
+
+func (b Batch) send() (sent, error) {
+	if err := b.check(); err != nil {
+		return sent{}, err
+	}
+	s := sent{messages: make([]Message, len(b.Records)), fences: maps.Clone(b.Fences)}
+	for i, r := range b.Records {
+		payload, err := Encode(r)
+		if err != nil {
+			return sent{}, fmt.Errorf("log: record %d of the batch: %w", i, err)
+		}
+		s.messages[i] = Message{Family: r.Fact.Family(), Payload: payload}
+	}
+	return s, nil
+}
 
 func (b Batch) check() error {
 	if len(b.Records) == 0 || len(b.Records) > MaxBatch {

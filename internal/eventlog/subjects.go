@@ -47,7 +47,7 @@ func familyOf(games, subj string) (fact.Family, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("log: unknown subject %q", subj)
+	return "", fmt.Errorf("unknown subject %q", subj)
 }
 
 func streamName(games string, epoch uint32) string {

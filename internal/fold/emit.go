@@ -66,9 +66,12 @@ func retriable(err error) bool {
 }
 
 // look reads the last fact of the family. A log that cannot be read now is looked at again after the next attempt;
-// a fact that cannot be understood is an error.
+// a fact that cannot be understood is an error, however often it is looked at.
 func (e *emitter) look(ctx context.Context) error {
 	m, ok, err := e.log.LastOf(ctx, e.family)
+	if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable {
+		return err
+	}
 	if err != nil || !ok {
 		return nil //nolint:nilerr // the next append is fenced all the same
 	}

@@ -252,9 +252,11 @@ func (r *Runner) read(ctx context.Context) ([]eventlog.Message, error) {
 			}
 			return msgs, nil
 		}
-		var unreadable *eventlog.DecodeError
-		if errors.As(err, &unreadable) {
+		if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable || errors.Is(err, eventlog.ErrReplaced) {
 			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		r.closeReader()
 		r.Logger.Warn("reading the log failed, trying again", "service", r.Core.Name(), "error", err)

@@ -35,7 +35,7 @@ func (counting) ActsOn() []fact.Family { return []fact.Family{fact.Clock} }
 func (counting) Derives() fact.Family  { return fact.Goal }
 
 func (c counting) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
-	sum := uint32(c.twist)
+	sum := c.twist
 	if v := tx.Get("sum", []byte("sum")); v != nil {
 		sum = binary.BigEndian.Uint32(v)
 	}
@@ -253,8 +253,10 @@ func (w *world) check() error {
 		var facts []fact.Fact
 		_ = reference.Update(func(tx kv.Tx) error { facts = counting{}.Step(tx, e); return nil })
 		for i, f := range facts {
-			want = append(want, fact.Record{Fact: f,
-				Derivation: fact.Derivation{Cause: e.Seq, Index: uint32(i), Count: uint32(len(facts))}})
+			want = append(want, fact.Record{
+				Fact:       f,
+				Derivation: fact.Derivation{Cause: e.Seq, Index: uint32(i), Count: uint32(len(facts))},
+			})
 		}
 	}
 	if !slices.Equal(got, want) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,13 +20,17 @@ type Bolt struct {
 	db *bbolt.DB
 }
 
+// mapping is how much address space a view's file is given at once. While a file outgrows its mapping, the commit waits
+// for every View that runs, and every further View waits for the commit: up to this size that never happens.
+const mapping = min(1<<34, math.MaxInt/2)
+
 // OpenBolt opens the view at path, making the file and its folder if need be. The file is locked: a second process that
 // opens it gets an error after a second.
 func OpenBolt(path string) (*Bolt, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("view %s: %w", path, err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, InitialMmapSize: mapping})
 	if err != nil {
 		return nil, fmt.Errorf("view %s: %w (does another process use it?)", path, err)
 	}
@@ -123,8 +128,8 @@ func (tx *boltTx) fail(err error) {
 }
 
 func (tx *boltTx) Put(bucket string, key, value []byte) {
-	if len(key) == 0 || len(value) == 0 {
-		tx.fail(errEmpty)
+	if err := checkPut(bucket, key, value); err != nil {
+		tx.fail(err)
 		return
 	}
 	b := tx.bucket(bucket)

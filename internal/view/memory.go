@@ -1,7 +1,7 @@
 package view
 
 import (
-	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -95,12 +95,11 @@ type memoryTx struct {
 	err error
 }
 
-// errEmpty is what bbolt answers too, though for the key only; an empty value could not be told from none.
-var errEmpty = errors.New("view: a key or a value is empty")
-
 func (tx *memoryTx) Put(bucket string, key, value []byte) {
-	if len(key) == 0 || len(value) == 0 {
-		tx.err = errEmpty
+	if err := checkPut(bucket, key, value); err != nil {
+		if tx.err == nil {
+			tx.err = fmt.Errorf("view: %w", err)
+		}
 		return
 	}
 	b := tx.buckets[bucket]

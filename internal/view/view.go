@@ -7,7 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
+
+	"go.etcd.io/bbolt"
 
 	"pinfold/internal/kv"
 )
@@ -28,6 +32,19 @@ type Reader interface {
 	kv.Reader
 	// Buckets returns the names of the buckets that hold anything, in ascending order.
 	Buckets() []string
+}
+
+// checkPut returns the error of a write that bbolt refuses, and of an empty value, which could not be told from none.
+func checkPut(bucket string, key, value []byte) error {
+	switch {
+	case bucket == "":
+		return errors.New("a bucket has no name")
+	case len(key) == 0 || len(value) == 0:
+		return fmt.Errorf("bucket %s: a key or a value is empty", bucket)
+	case len(key) > bbolt.MaxKeySize:
+		return fmt.Errorf("bucket %s: a key of %d bytes: want at most %d", bucket, len(key), bbolt.MaxKeySize)
+	}
+	return nil
 }
 
 // Digest is the SHA-256 over the contents of a view.
