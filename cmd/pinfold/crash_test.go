@@ -171,14 +171,16 @@ func playUnder(t *testing.T, rng *rand.Rand, gateway string, contacts crowd.Cont
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	summary, err := crowd.New(crowd.Config{Gateway: conn, Contacts: contacts, Seed: 1, Answered: r.answered,
+	summary, err := crowd.New(crowd.Config{
+		Gateway: conn, Contacts: contacts, Seed: 1, Answered: r.answered,
 		Progress: func(n, _ int) {
 			answered.Store(int64(n))
 			select {
 			case moved <- struct{}{}:
 			default:
 			}
-		}}).Play(t.Context())
+		},
+	}).Play(t.Context())
 	cancel()
 	if done := <-killer; done < times {
 		t.Errorf("killed %d times, want %d", done, times)

@@ -95,8 +95,10 @@ func TestBadStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []gatewayv1.Status{gatewayv1.Status_STATUS_REFUSED, gatewayv1.Status_STATUS_ACCEPTED,
-		gatewayv1.Status_STATUS_ALREADY_ACCEPTED, gatewayv1.Status_STATUS_ACCEPTED}
+	want := []gatewayv1.Status{
+		gatewayv1.Status_STATUS_REFUSED, gatewayv1.Status_STATUS_ACCEPTED,
+		gatewayv1.Status_STATUS_ALREADY_ACCEPTED, gatewayv1.Status_STATUS_ACCEPTED,
+	}
 	for i, a := range r.GetAnswers() {
 		if a.GetStatus() != want[i] {
 			t.Errorf("answer %d: %v, want %v", i, a, want[i])
@@ -148,23 +150,27 @@ func TestBadCalls(t *testing.T) {
 		}, codes.FailedPrecondition, "UNKNOWN_PIN", "carrier"},
 		"an id that is not the hash of its key": {func() error {
 			_, err := operator.RegisterPins(t.Context(), gatewayv1.RegisterPinsRequest_builder{
-				Pins: []*gatewayv1.Registration{registration(newPerson(4).pin), mallory}}.Build())
+				Pins: []*gatewayv1.Registration{registration(newPerson(4).pin), mallory},
+			}.Build())
 			return err
 		}, codes.InvalidArgument, "KEY_MISMATCH", "pins[1]"},
 		"a key of small order": {func() error {
 			key := fact.PublicKey{1}
 			_, err := operator.RegisterPins(t.Context(), gatewayv1.RegisterPinsRequest_builder{
-				Pins: []*gatewayv1.Registration{gatewayv1.Registration_builder{Pin: key.PinID().String(), PublicKey: key[:]}.Build()}}.Build())
+				Pins: []*gatewayv1.Registration{gatewayv1.Registration_builder{Pin: key.PinID().String(), PublicKey: key[:]}.Build()},
+			}.Build())
 			return err
 		}, codes.InvalidArgument, "MALFORMED", "small order"},
 		"a key that is too short": {func() error {
 			_, err := operator.RegisterPins(t.Context(), gatewayv1.RegisterPinsRequest_builder{
-				Pins: []*gatewayv1.Registration{gatewayv1.Registration_builder{Pin: alice.pin.ID().String(), PublicKey: []byte{1}}.Build()}}.Build())
+				Pins: []*gatewayv1.Registration{gatewayv1.Registration_builder{Pin: alice.pin.ID().String(), PublicKey: []byte{1}}.Build()},
+			}.Build())
 			return err
 		}, codes.InvalidArgument, "MALFORMED", "pins[0].public_key: 1 bytes: want 32"},
 		"too many pins": {func() error {
 			_, err := operator.RegisterPins(t.Context(), gatewayv1.RegisterPinsRequest_builder{
-				Pins: slices.Repeat([]*gatewayv1.Registration{registration(alice.pin)}, 1001)}.Build())
+				Pins: slices.Repeat([]*gatewayv1.Registration{registration(alice.pin)}, 1001),
+			}.Build())
 			return err
 		}, codes.InvalidArgument, "UPLOAD_TOO_LARGE", "at most 1000"},
 		"a pin of another wearer": {func() error {
@@ -184,7 +190,8 @@ func TestBadCalls(t *testing.T) {
 		}, codes.InvalidArgument, "MALFORMED", `wearer: wearer "ABC"`},
 		"a background that is not held": {func() error {
 			_, err := w.gateway.ChooseBackground(t.Context(), gatewayv1.ChooseBackgroundRequest_builder{
-				Wearer: alice.wearer.String(), Background: "judo"}.Build())
+				Wearer: alice.wearer.String(), Background: "judo",
+			}.Build())
 			return err
 		}, codes.FailedPrecondition, "NOT_UNLOCKED", `"judo"`},
 		"a page of 501": {func() error {
@@ -231,7 +238,8 @@ func TestThresholds(t *testing.T) {
 		}
 		held = max(held, medals[n])
 		awards, err := w.gateway.GetAwards(t.Context(), rewardsv1.GetAwardsRequest_builder{
-			Wearer: hub.wearer.String(), MinSeq: r.GetSeq()}.Build())
+			Wearer: hub.wearer.String(), MinSeq: r.GetSeq(),
+		}.Build())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +298,8 @@ func checkPages(t *testing.T, w *world, hub person, friends []person) {
 func checkChoice(t *testing.T, w *world, hub person) {
 	t.Helper()
 	c, err := w.gateway.ChooseBackground(t.Context(), gatewayv1.ChooseBackgroundRequest_builder{
-		Wearer: hub.wearer.String(), Background: "judo"}.Build())
+		Wearer: hub.wearer.String(), Background: "judo",
+	}.Build())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,12 @@ package rewards
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
+	"pinfold/internal/ranking"
 	"pinfold/internal/roster"
 )
 
@@ -20,14 +20,15 @@ import (
 //  4. The index and the histogram hold those who have a friend and are not erased, and no others.
 //  5. The totals are the sums over the records.
 func Check(r kv.Reader) error {
-	c := checker{r: r, friends: make(map[uint32]uint32)}
+	c := checker{r: r, ranking: ranking.NewChecker(r, ranks, counts)}
 	c.checkSports()
 	for k, v := range r.Scan(wearers, nil, nil) {
 		c.checkWearer(fact.WearerID(k), v)
 	}
 	c.checkKeys(awards, c.awards)
-	c.checkKeys(ranks, c.ranked)
-	c.checkHistogram()
+	if err := c.ranking.Err(); err != nil {
+		c.errs = append(c.errs, err)
+	}
 	if got := totalsOf(r); got != c.sum {
 		c.failf("totals: are %v, the records add up to %v", got, c.sum)
 	}
@@ -40,8 +41,7 @@ type checker struct {
 	errs    []error
 	known   int // sports
 	awards  int
-	ranked  int
-	friends map[uint32]uint32 // count -> ranked wearers
+	ranking *ranking.Checker
 	sum     totals
 }
 
@@ -94,11 +94,7 @@ func (c *checker) checkWearer(w fact.WearerID, v []byte) {
 		c.sum[i] += share
 	}
 	if rec.friends > 0 && !roster.Erased(c.r, w) {
-		c.ranked++
-		c.friends[rec.friends]++
-		if k := rankOf(rec.friends, w); c.r.Get(ranks, k[:]) == nil {
-			c.failf("wearer %v: not in the index with %d friends", w, rec.friends)
-		}
+		c.ranking.Expect(board, w, rec.friends)
 	}
 }
 
@@ -145,35 +141,5 @@ func (c *checker) checkKeys(bucket string, n int) {
 	}
 	if got != n {
 		c.failf("bucket %s: %d keys, want %d", bucket, got, n)
-	}
-}
-
-func (c *checker) checkHistogram() {
-	want := make(map[string][]byte)
-	for friends, wearers := range c.friends {
-		b := countBytes(friends)
-		for n := range b {
-			k := string(nodeKey(b[:n]))
-			if want[k] == nil {
-				want[k] = make([]byte, nodeSize)
-			}
-			counter := want[k][4*int(b[n]):]
-			binary.BigEndian.PutUint32(counter, binary.BigEndian.Uint32(counter)+wearers)
-		}
-	}
-	nodes := 0
-	empty := make([]byte, nodeSize)
-	for k, node := range c.r.Scan(counts, nil, nil) {
-		if w := want[string(k)]; w != nil {
-			nodes++
-			if !bytes.Equal(node, w) {
-				c.failf("histogram: node %x differs from the records", k)
-			}
-		} else if !bytes.Equal(node, empty) {
-			c.failf("histogram: node %x counts wearers whom no record knows", k)
-		}
-	}
-	if nodes != len(want) {
-		c.failf("histogram: %d nodes, want %d", nodes, len(want))
 	}
 }

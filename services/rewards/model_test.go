@@ -202,7 +202,7 @@ func (d *dumb) ranking() []Place {
 		if friends == 0 || d.erased[w] {
 			continue
 		}
-		p := Place{Rank: 1, Friends: uint32(friends), Wearer: w}
+		p := Place{Rank: 1, Score: uint32(friends), Wearer: w}
 		for other, more := range d.friends {
 			if more > friends && !d.erased[other] {
 				p.Rank++
@@ -211,7 +211,7 @@ func (d *dumb) ranking() []Place {
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b Place) int {
-		return cmp.Or(cmp.Compare(b.Friends, a.Friends), slices.Compare(a.Wearer[:], b.Wearer[:]))
+		return cmp.Or(cmp.Compare(b.Score, a.Score), slices.Compare(a.Wearer[:], b.Wearer[:]))
 	})
 	return list
 }
@@ -323,9 +323,9 @@ func compare(t *rapid.T, r kv.Reader, d *dumb) {
 			t.Fatalf("awards of %v:\ngot  %+v\nwant %+v", w, got, want)
 		}
 		at := slices.IndexFunc(ranking, func(p Place) bool { return p.Wearer == w })
-		rank, friends, ok := Rank(r, w)
-		if ok != (at >= 0) || ok && (Place{rank, friends, w}) != ranking[at] {
-			t.Fatalf("rank of %v: got %d, %d friends, %v in %v", w, rank, friends, ok, ranking)
+		own, ok := Rank(r, w)
+		if ok != (at >= 0) || ok && own != ranking[at] {
+			t.Fatalf("rank of %v: got %+v, %v in %v", w, own, ok, ranking)
 		}
 		for n := range 4 {
 			var want []Place

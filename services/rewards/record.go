@@ -15,8 +15,8 @@ import (
 const (
 	wearers = "wearer" // wearer -> record
 	awards  = "award"  // cause u64, index u8 -> the wearer it was given to
-	ranks   = "rank"   // friends u32 with all bits inverted, wearer -> 1; see ranking.go
-	counts  = "count"  // n u8, the first n bytes of a friend count -> wearers u32, 256 times; see ranking.go
+	ranks   = "rank"   // see package ranking
+	counts  = "count"  // see package ranking
 	sums    = "sum"    // "all" -> u64 for each total; see totals.go
 	ruled   = "rules"  // "now" -> the rules in force; see ruling.go
 	sports  = "sport"  // number u32 -> the sport's id; see ruling.go

@@ -67,7 +67,7 @@ func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
 		}
 	case fact.WearerErased:
 		if roster.Apply(tx, e) {
-			rerank(tx, f.Wearer, recordOf(tx, f.Wearer).friends, 0)
+			board.Move(tx, f.Wearer, recordOf(tx, f.Wearer).friends, 0)
 		}
 	}
 	return s.facts
@@ -90,7 +90,7 @@ func (s *step) count(w fact.WearerID, change func(friends uint32) uint32) {
 		return
 	}
 	if !roster.Erased(s.tx, w) {
-		rerank(s.tx, w, old.friends, rec.friends)
+		board.Move(s.tx, w, old.friends, rec.friends)
 		s.check(w, &rec)
 	}
 	s.store(w, old, rec)

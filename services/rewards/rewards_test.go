@@ -1,7 +1,6 @@
 package rewards
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -229,73 +228,5 @@ func spoil(t *testing.T, log []fact.Entry, bucket string, f func(tx kv.Tx, k, v 
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// lastBefore against a list: keys that are spread, and keys that are next to each other.
-func TestLastBefore(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 0))
-	for round := range 200 {
-		keys := randomKeys(rnd, rnd.IntN(60), round%2 == 0)
-		v := view.NewMemory()
-		fill := func(tx kv.Tx) error {
-			for _, k := range keys {
-				tx.Put(ranks, k[:], []byte{1})
-			}
-			return nil
-		}
-		if err := v.Update(fill); err != nil {
-			t.Fatal(err)
-		}
-		err := v.View(func(r view.Reader) error {
-			for i, k := range keys {
-				n := rnd.IntN(8)
-				if got, want := lastBefore(r, rankKey{}, k, n), keys[max(i-n, 0):i]; !slices.Equal(got, want) {
-					t.Errorf("the %d before %x:\ngot  %x\nwant %x", n, k, got, want)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// randomKeys returns about n keys in ascending order.
-func randomKeys(rnd *rand.Rand, n int, dense bool) []rankKey {
-	var keys []rankKey
-	for range n {
-		var k rankKey
-		if dense {
-			k[0], k[19] = byte(rnd.IntN(2)), byte(rnd.IntN(n))
-		} else {
-			for i := range k {
-				k[i] = byte(rnd.Uint32())
-			}
-		}
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b rankKey) int { return slices.Compare(a[:], b[:]) })
-	return slices.Compact(keys)
-}
-
-func TestBetween(t *testing.T) {
-	key := func(hi, lo uint64) (k rankKey) {
-		binary.BigEndian.PutUint64(k[4:], hi)
-		binary.BigEndian.PutUint64(k[12:], lo)
-		return k
-	}
-	top := rankKey(slices.Repeat([]byte{0xff}, len(rankKey{})))
-	for _, test := range []struct{ lo, hi, want rankKey }{
-		{key(0, 0), key(0, 1), key(0, 0)},
-		{key(0, 1), key(0, 3), key(0, 2)},
-		{key(0, 0), key(1, 0), key(0, 1<<63)},
-		{key(2, 0), key(3, 2), key(2, 1<<63+1)},
-		{top, top, top},
-	} {
-		if got := between(test.lo, test.hi); got != test.want {
-			t.Errorf("between %x and %x: got %x, want %x", test.lo, test.hi, got, test.want)
-		}
 	}
 }

@@ -132,11 +132,11 @@ func (p *player) ask(r kv.Reader, command, a, b string) {
 	case "totals":
 		p.printf("%s\n", strings.Trim(fmt.Sprintf("%+v", Totals(r)), "{}"))
 	case "leaderboard":
-		_, friends, _ := Rank(r, wearer(b))
-		p.tellPlaces(Leaderboard(r, Place{Friends: friends, Wearer: wearer(b)}, p.number(a)))
+		after, _ := Rank(r, wearer(b))
+		p.tellPlaces(Leaderboard(r, after, p.number(a)))
 	case "rank":
-		rank, friends, ok := Rank(r, wearer(a))
-		p.printf("%d, %d friends, %v\n", rank, friends, ok)
+		own, ok := Rank(r, wearer(a))
+		p.printf("%d, %d friends, %v\n", own.Rank, own.Score, ok)
 	case "neighbours":
 		p.tellPlaces(Neighbours(r, wearer(a), p.number(b)))
 	default:
@@ -242,7 +242,7 @@ func (p *player) tellAwards(a Awards) {
 
 func (p *player) tellPlaces(places []Place) {
 	for _, place := range places {
-		p.printf("%d %s %d\n", place.Rank, nameOf(place.Wearer), place.Friends)
+		p.printf("%d %s %d\n", place.Rank, nameOf(place.Wearer), place.Score)
 	}
 	if len(places) == 0 {
 		p.printf("nobody\n")

@@ -93,7 +93,7 @@ func (a *api) ListLeaderboard(ctx context.Context, req *rewardsv1.ListLeaderboar
 		return nil, err
 	}
 	var after rewards.Place
-	if after.Friends, after.Wearer, err = serve.ParsePlaceToken(req.GetPageToken()); err != nil {
+	if after.Score, after.Wearer, err = serve.ParsePlaceToken(req.GetPageToken()); err != nil {
 		return nil, err
 	}
 	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
@@ -103,7 +103,7 @@ func (a *api) ListLeaderboard(ctx context.Context, req *rewardsv1.ListLeaderboar
 	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
 		places, more := serve.Page(rewards.Leaderboard(r, after, size+1), size)
 		if more {
-			b.NextPageToken = serve.PlaceToken(places[size-1].Friends, places[size-1].Wearer)
+			b.NextPageToken = serve.PlaceToken(places[size-1].Score, places[size-1].Wearer)
 		}
 		b.Seq, b.Places = uint64(seq), placesToProto(places)
 		return nil
@@ -126,8 +126,8 @@ func (a *api) GetStanding(ctx context.Context, req *rewardsv1.GetStandingRequest
 	}
 	var b rewardsv1.GetStandingResponse_builder
 	err = a.runner.Query(func(seq fact.Seq, r view.Reader) error {
-		b.Seq = uint64(seq)
-		b.Rank, b.Friends, _ = rewards.Rank(r, wearer)
+		own, _ := rewards.Rank(r, wearer)
+		b.Seq, b.Rank, b.Friends = uint64(seq), own.Rank, own.Score
 		b.Places = placesToProto(rewards.Neighbours(r, wearer, n))
 		return nil
 	})
@@ -137,7 +137,7 @@ func (a *api) GetStanding(ctx context.Context, req *rewardsv1.GetStandingRequest
 func placesToProto(places []rewards.Place) []*rewardsv1.Place {
 	list := make([]*rewardsv1.Place, len(places))
 	for i, p := range places {
-		list[i] = rewardsv1.Place_builder{Rank: p.Rank, Wearer: p.Wearer.String(), Friends: p.Friends}.Build()
+		list[i] = rewardsv1.Place_builder{Rank: p.Rank, Wearer: p.Wearer.String(), Friends: p.Score}.Build()
 	}
 	return list
 }
