@@ -98,6 +98,7 @@ func anyFacts() *rapid.Generator[[]fact.Fact] {
 		facts := rapid.SliceOfN(one, length/2, length).Draw(t, "facts")
 		if rapid.IntRange(0, 4).Draw(t, "begin") > 0 {
 			facts = append(begin(), facts...)
+			facts[0] = adopted(rapid.Uint32Range(1, 60).Draw(t, "goal"), rapid.SampledFrom(zones).Draw(t, "zone"))
 		}
 		return facts
 	})
