@@ -58,7 +58,8 @@ func BenchmarkStep(b *testing.B) {
 				for i := range batch {
 					seq++
 					batch[i] = fact.Entry{Seq: seq, Record: fact.Record{
-						Fact: formed(people[rnd.IntN(n)], people[rnd.IntN(n)])}}
+						Fact: formed(people[rnd.IntN(n)], people[rnd.IntN(n)]),
+					}}
 				}
 				foldAll(b, v, batch)
 				friendships += len(batch)

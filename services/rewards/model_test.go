@@ -119,7 +119,8 @@ func (d *dumb) due(friends int) int {
 
 func (d *dumb) threshold(m fact.Medal) int {
 	return int(map[fact.Medal]uint32{
-		fact.Bronze: d.rules.Medals.Bronze, fact.Silver: d.rules.Medals.Silver, fact.Gold: d.rules.Medals.Gold}[m])
+		fact.Bronze: d.rules.Medals.Bronze, fact.Silver: d.rules.Medals.Silver, fact.Gold: d.rules.Medals.Gold,
+	}[m])
 }
 
 func (d *dumb) check(seq fact.Seq, w fact.WearerID, out []fact.Fact) []fact.Fact {

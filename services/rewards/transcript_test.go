@@ -262,7 +262,8 @@ func (p *player) rules(settings []string) fact.Rules {
 		case "medals":
 			n := strings.Split(value+"//", "/")
 			r.Medals = fact.Thresholds{
-				Bronze: uint32(p.number(n[0])), Silver: uint32(p.number(n[1])), Gold: uint32(p.number(n[2]))}
+				Bronze: uint32(p.number(n[0])), Silver: uint32(p.number(n[1])), Gold: uint32(p.number(n[2])),
+			}
 		case "sports":
 			r = rulesWith(r.FriendsPerBackground, r.StarterBackgrounds, r.Medals, strings.Split(value, ",")...)
 		default:
