@@ -9,7 +9,6 @@ import (
 	"flag"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,17 +120,6 @@ func newProcess(t *testing.T, binary string, args ...string) *process {
 
 func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
-// freeAddress returns a loopback address that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // playUnder lets the crowd meet while kill is called so many times, spread over the halves it delivers at moments
 // that the seed decides.
 func playUnder(t *testing.T, rng *rand.Rand, gateway string, contacts crowd.Contacts, r *receipts, times int, kill func(i int)) crowd.Summary {
@@ -219,9 +207,9 @@ func TestCrash(t *testing.T) {
 	contacts, want := conference(t)
 	contacts.Walks = crowd.Synthetic(contacts.People, 2, 1).Walks
 	data := t.TempDir()
-	at := addresses{Gateway: freeAddress(t), Tap: freeAddress(t), Rewards: freeAddress(t), Steps: freeAddress(t)}
+	at := addresses{Gateway: freeAddress(t), Admin: freeAddress(t), Tap: freeAddress(t), Rewards: freeAddress(t), Steps: freeAddress(t)}
 	up := newProcess(t, binary, "up", "--data", data, "--output", "json", "--listen", at.Gateway,
-		"--tap-listen", at.Tap, "--rewards-listen", at.Rewards, "--steps-listen", at.Steps)
+		"--tap-listen", at.Tap, "--rewards-listen", at.Rewards, "--steps-listen", at.Steps, "--admin", at.Admin)
 	awaitUp := func() {
 		var got addresses
 		if err := json.NewDecoder(up.start(t)).Decode(&got); err != nil || got != at {
@@ -251,7 +239,7 @@ type replica struct {
 func newReplica(t *testing.T, binary, nats, service string, args ...string) replica {
 	t.Helper()
 	r := replica{service: service, address: freeAddress(t), data: t.TempDir()}
-	r.process = newProcess(t, binary, append([]string{service, "--nats", nats, "--data", r.data, "--listen", r.address}, args...)...)
+	r.process = newProcess(t, binary, append([]string{service, "--nats", nats, "--data", r.data, "--listen", r.address, "--admin", ""}, args...)...)
 	r.start(t)
 	return r
 }

@@ -15,6 +15,7 @@ type demoCommand struct {
 	Data  string `help:"Folder of everything that is kept. Without it, a temporary one that is removed at the end." type:"path" placeholder:"DIR"`
 	Games string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
 	Exit  bool   `help:"Stop when the crowd has gone home."`
+	Admin string `help:"Address of the admin HTTP listener; without it, none."`
 
 	gatewayFlags
 	crowdFlags
@@ -30,7 +31,7 @@ func (c *demoCommand) Run(s *session) error {
 	}
 	up := upCommand{
 		storeFlags: storeFlags{Data: c.Data, Games: c.Games}, gatewayFlags: c.gatewayFlags,
-		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0",
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0", Admin: c.Admin,
 	}
 	if up.Data == "" {
 		if up.Data, err = os.MkdirTemp("", "pinfold-demo-"); err != nil {

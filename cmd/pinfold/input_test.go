@@ -24,7 +24,7 @@ import (
 // logEnd returns how far the log goes, as the tap service has folded it, and how many halves it holds.
 func (w *world) logEnd(t testing.TB) (seq, halves uint64) {
 	t.Helper()
-	o, err := w.gateway.GetOutcomes(t.Context(), &tapv1.GetOutcomesRequest{})
+	o, err := w.gateway.GetOutcomes(t.Context(), tapv1.GetOutcomesRequest_builder{MinSeq: w.seq}.Build())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +37,12 @@ func TestBadStatements(t *testing.T) {
 	alice, bob := newPerson(1), newPerson(2)
 	unpaired, stranger := newPerson(3), newPerson(4)
 	w.enrol(t, alice, bob)
-	if _, err := gatewayv1.NewOperatorServiceClient(w.conn).RegisterPins(t.Context(),
-		gatewayv1.RegisterPinsRequest_builder{Pins: []*gatewayv1.Registration{registration(unpaired.pin)}}.Build()); err != nil {
+	registered, err := gatewayv1.NewOperatorServiceClient(w.conn).RegisterPins(t.Context(),
+		gatewayv1.RegisterPinsRequest_builder{Pins: []*gatewayv1.Registration{registration(unpaired.pin)}}.Build())
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.seq = registered.GetSeq()
 	good, _ := tapPins(t, alice, bob)
 	byUnpaired, withUnpaired := tapPins(t, unpaired, alice)
 	byStranger, withStranger := tapPins(t, stranger, alice)

@@ -39,14 +39,16 @@ Examples:
 
 // CLI is the command line.
 type CLI struct {
-	Output   string `help:"How results are printed: ${enum}." enum:"table,json" default:"table"`
-	LogLevel string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	Output      string `help:"How results are printed: ${enum}." enum:"table,json" default:"table"`
+	LogLevel    string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	PrintConfig bool   `help:"Print every flag of the command, its value and where that came from, and do nothing else."`
 
 	Up      upCommand      `cmd:"" help:"Run all services in one process, with the log embedded."`
 	Gateway gatewayCommand `cmd:"" help:"Run a gateway against a NATS cluster."`
 	Tap     tapCommand     `cmd:"" help:"Run a tap service against a NATS cluster."`
 	Rewards rewardsCommand `cmd:"" help:"Run a rewards service against a NATS cluster."`
 	Steps   stepsCommand   `cmd:"" help:"Run a steps service against a NATS cluster."`
+	Status  statusCommand  `cmd:"" help:"Show where the services that run stand."`
 	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
 }
@@ -88,9 +90,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cli.LogLevel)) // one of the enum
-	s := &session{ctx: ctx, stdout: stdout, stderr: stderr, output: cli.Output,
-		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
-	if err := command.Run(s); err != nil {
+	s := &session{
+		ctx: ctx, stdout: stdout, stderr: stderr, output: cli.Output,
+		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+	}
+	work := func() error { return command.Run(s) }
+	if cli.PrintConfig {
+		work = func() error { return s.printConfig(command) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(stderr, "pinfold:", err)
 		return exitCode(err)
 	}

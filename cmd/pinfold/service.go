@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
@@ -40,36 +43,56 @@ type serviceFlags struct {
 	natsFlags
 }
 
-// serve runs a service, with a connection to NATS that lasts as long.
-func (f serviceFlags) serve(s *session, name, listen string, run func(context.Context, serve.Config) error) error {
+// serve runs a service and the admin API of its process, with a connection to NATS that lasts as long.
+func (f serviceFlags) serve(s *session, name, listen, adminAddress string, run func(context.Context, serve.Config) error) error {
 	listener, err := serve.Listen(listen)
 	if err != nil {
 		return err
 	}
+	defer listener.Close() // for the ways out before it is served
 	logger := s.logger.With("service", name)
+	admin, err := serve.OpenAdmin(adminAddress, logger, name)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
 	nc, err := nats.Connect(f.NATS, nats.Name("pinfold "+name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Warn("NATS disconnected", "error", err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("NATS connected again") }))
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		err = bad.Err // without the URL, which may hold a password
+	}
 	if err != nil {
-		return fmt.Errorf("NATS at %s: %w", f.NATS, err)
+		return fmt.Errorf("NATS at %s: %w", withoutSecrets(f.NATS), err)
 	}
 	defer nc.Close()
-	return run(s.ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger})
+	group, ctx := errgroup.WithContext(s.ctx)
+	group.Go(func() error { return admin.Run(ctx) })
+	group.Go(func() error {
+		return run(ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger, Admin: admin})
+	})
+	return group.Wait()
 }
 
 type rewardsCommand struct {
 	serviceFlags
 	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7402"`
+	Admin  string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7492"`
 }
 
-func (c *rewardsCommand) Run(s *session) error { return c.serve(s, "rewards", c.Listen, rewards.Run) }
+func (c *rewardsCommand) Run(s *session) error {
+	return c.serve(s, "rewards", c.Listen, c.Admin, rewards.Run)
+}
 
 type stepsCommand struct {
 	serviceFlags
 	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7403"`
+	Admin  string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7493"`
 }
 
-func (c *stepsCommand) Run(s *session) error { return c.serve(s, "steps", c.Listen, steps.Run) }
+func (c *stepsCommand) Run(s *session) error {
+	return c.serve(s, "steps", c.Listen, c.Admin, steps.Run)
+}
 
 // gatewayFlags are those of a gateway, wherever the log is.
 type gatewayFlags struct {
@@ -99,6 +122,7 @@ func (f gatewayFlags) config(base serve.Config) (gateway.Config, error) {
 type gatewayCommand struct {
 	serviceFlags
 	gatewayFlags
+	Admin    string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7490"`
 	Tap      string `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
 	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
 	Steps    string `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
@@ -106,7 +130,7 @@ type gatewayCommand struct {
 }
 
 func (c *gatewayCommand) Run(s *session) error {
-	return c.serve(s, "gateway", c.Listen, func(ctx context.Context, base serve.Config) error {
+	return c.serve(s, "gateway", c.Listen, c.Admin, func(ctx context.Context, base serve.Config) error {
 		config, err := c.config(base)
 		if err != nil {
 			return err

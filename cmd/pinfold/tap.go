@@ -22,12 +22,13 @@ type tapCommand struct {
 	storeFlags
 	NATS    string `name:"nats" help:"Run the tap service against the NATS cluster at this URL. Without it, two software pins tap once, and what each gets back is printed." placeholder:"URL"`
 	Listen  string `help:"Of the service: address of the gRPC API; loopback only." default:"127.0.0.1:7401"`
+	Admin   string `help:"Of the service: address of the admin HTTP listener, as of the other services." default:"127.0.0.1:7491"`
 	Gateway string `help:"Of the two pins: address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
 }
 
 func (c *tapCommand) Run(s *session) error {
 	if c.NATS != "" {
-		return serviceFlags{c.storeFlags, natsFlags{c.NATS}}.serve(s, "tap", c.Listen, tap.Run)
+		return serviceFlags{c.storeFlags, natsFlags{c.NATS}}.serve(s, "tap", c.Listen, c.Admin, tap.Run)
 	}
 	conn, err := dialPlain(c.Gateway)
 	if err != nil {

@@ -27,6 +27,7 @@ type upCommand struct {
 	gatewayFlags
 	TapListen     string `help:"Address of the tap service's gRPC API; loopback only." default:"127.0.0.1:7401"`
 	RewardsListen string `help:"Address of the rewards service's gRPC API; loopback only." default:"127.0.0.1:7402"`
+	Admin         string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7490"`
 	StepsListen   string `help:"Address of the steps service's gRPC API; loopback only." default:"127.0.0.1:7403"`
 }
 
@@ -40,14 +41,18 @@ type addresses struct {
 	Tap     string `json:"tap"`
 	Rewards string `json:"rewards"`
 	Steps   string `json:"steps"`
+	Admin   string `json:"admin,omitempty"` // "" = none
 }
 
 func (s *session) printAddresses(at addresses) error {
 	if s.output == "json" {
 		return json.NewEncoder(s.stdout).Encode(at)
 	}
-	_, err := fmt.Fprintf(s.stdout, "gateway  %s\ntap      %s\nrewards  %s\nsteps    %s\n", at.Gateway, at.Tap, at.Rewards, at.Steps)
-	return err
+	fmt.Fprintf(s.stdout, "gateway  %s\ntap      %s\nrewards  %s\nsteps    %s\n", at.Gateway, at.Tap, at.Rewards, at.Steps)
+	if at.Admin != "" {
+		fmt.Fprintf(s.stdout, "admin    %s\n", at.Admin)
+	}
+	return nil
 }
 
 // up runs all services on an embedded log, calls ready once they serve, and goes on until the context ends or one of
@@ -74,6 +79,12 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 		defer s.listener.Close()
 		*s.address = s.listener.Addr().String()
 	}
+	admin, err := serve.OpenAdmin(c.Admin, logger, "gateway", "tap", "rewards", "steps")
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	at.Admin = admin.Address()
 	embedded, err := eventlog.StartEmbedded(filepath.Join(c.Data, "log"), 0, logger)
 	if err != nil {
 		return err
@@ -90,9 +101,11 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 			defer nc.Close()
 			return s.run(ctx, serve.Config{
 				NATS: nc, Games: c.Games, View: c.view(s.name), Listener: s.listener, Logger: logger.With("service", s.name),
+				Admin: admin,
 			})
 		})
 	}
+	group.Go(func() error { return admin.Run(ctx) })
 	group.Go(func() error {
 		for _, s := range services {
 			if err := awaitServing(ctx, *s.address); err != nil {

@@ -6,8 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -90,13 +90,32 @@ func timeless(s crowd.Summary) crowd.Summary {
 // world is a running `pinfold up` with a client.
 type world struct {
 	at      addresses
+	data    string
 	conn    *grpc.ClientConn
 	gateway gatewayv1.GatewayServiceClient
+	seq     uint64 // of the last fact of the roster that the test wrote
 	stop    func() // waits until it has ended
+}
+
+// freeAddress returns a loopback address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // startUp runs `pinfold up` in this process on the folder and returns when it serves.
 func startUp(t testing.TB, data string) *world {
+	t.Helper()
+	return startUpLogging(t, data, slog.New(slog.DiscardHandler))
+}
+
+// startUpLogging does so with a logger.
+func startUpLogging(t testing.TB, data string, logger *slog.Logger) *world {
 	t.Helper()
 	limits := gateway.DefaultLimits()
 	up := upCommand{
@@ -104,18 +123,18 @@ func startUp(t testing.TB, data string) *world {
 		gatewayFlags: gatewayFlags{
 			Listen: "127.0.0.1:0", Tolerance: limits.Tolerance, PinRate: limits.Rate, PinBurst: limits.Burst,
 		},
-		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0",
+		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0", Admin: "127.0.0.1:0",
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan addresses, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- up.up(ctx, slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, at addresses) error {
+		ended <- up.up(ctx, logger, func(_ context.Context, at addresses) error {
 			ready <- at
 			return nil
 		})
 	}()
-	w := &world{}
+	w := &world{data: data}
 	select {
 	case w.at = <-ready:
 	case err := <-ended:
@@ -228,7 +247,8 @@ func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *crowd.Pin) 
 		return err
 	}
 	raw, sig := pin.Prove(fact.Challenge(c.GetChallenge()), fact.UnixMilli(time.Now().UnixMilli()))
-	_, err = w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	paired, err := w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	w.seq = max(w.seq, paired.GetSeq())
 	return err
 }
 

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +88,8 @@ type Progress struct {
 }
 
 // DivergedError says that a fact of the core's own family is not the one that this replica derived: the binaries, the
-// rules or the memory of two replicas differ, or one has a bug.
+// rules or the memory of two replicas differ, or one has a bug. Its text reaches logs and so holds no ids of wearers and
+// pins: it names the facts and the fields in which they differ; the log holds the fact whole.
 type DivergedError struct {
 	Core string
 	Seq  fact.Seq
@@ -96,9 +99,33 @@ type DivergedError struct {
 
 func (e *DivergedError) Error() string {
 	if e.Want == nil {
-		return fmt.Sprintf("DIVERGED: %s: sequence %d holds %+v, and this replica derived nothing", e.Core, e.Seq, e.Got)
+		return fmt.Sprintf("DIVERGED: %s: sequence %d holds %s, and this replica derived nothing", e.Core, e.Seq, describe(e.Got))
 	}
-	return fmt.Sprintf("DIVERGED: %s: sequence %d holds %+v, and this replica derived %+v", e.Core, e.Seq, e.Got, *e.Want)
+	return fmt.Sprintf("DIVERGED: %s: sequence %d holds %s, and this replica derived %s%s",
+		e.Core, e.Seq, describe(e.Got), describe(*e.Want), differences(e.Got.Fact, e.Want.Fact))
+}
+
+// describe names a derived fact without what it says.
+func describe(r fact.Record) string {
+	return fmt.Sprintf("%T %d of %d of cause %d", r.Fact, r.Derivation.Index+1, r.Derivation.Count, r.Derivation.Cause)
+}
+
+// differences names the fields in which two facts of one kind differ.
+func differences(got, want fact.Fact) string {
+	a, b := reflect.ValueOf(got), reflect.ValueOf(want)
+	if a.Type() != b.Type() {
+		return ""
+	}
+	var fields []string
+	for i := range a.NumField() {
+		if !a.Field(i).Equal(b.Field(i)) {
+			fields = append(fields, a.Type().Field(i).Name)
+		}
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return ": they differ in " + strings.Join(fields, ", ")
 }
 
 // MisfitError says that a view was not folded from this log. The view may be deleted; it is then rebuilt.

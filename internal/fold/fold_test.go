@@ -331,14 +331,34 @@ func wantDiverged(t *testing.T, err error, seq fact.Seq, want *fact.Record, got 
 		(diverged.Want == nil) != (want == nil) || want != nil && *diverged.Want != *want {
 		t.Errorf("got %+v, want sequence %d, want %+v, got %+v", diverged, seq, want, got)
 	}
-	parts := []string{"DIVERGED", "counting", fmt.Sprintf("sequence %d ", seq), fmt.Sprintf("%+v", got), "derived nothing"}
+	parts := []string{"DIVERGED", "counting", fmt.Sprintf("sequence %d ", seq), "holds " + named(got), "derived nothing"}
 	if want != nil {
-		parts[4] = fmt.Sprintf("derived %+v", *want)
+		parts[4] = "derived " + named(*want)
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("got %q, want it to say %q", err, part)
 		}
+	}
+}
+
+// named is how the text of a DivergedError names a fact, which is without ids.
+func named(r fact.Record) string {
+	return fmt.Sprintf("%T %d of %d of cause %d", r.Fact, r.Derivation.Index+1, r.Derivation.Count, r.Derivation.Cause)
+}
+
+// TestDivergedText shows that the text tells where two facts differ, and not whose they are.
+func TestDivergedText(t *testing.T) {
+	secret := fact.WearerID{1, 2, 3}
+	d := fact.Derivation{Cause: 5, Count: 1}
+	e := fold.DivergedError{
+		Core: "steps", Seq: 9, Got: fact.Record{Fact: fact.StepGoalReached{Wearer: secret, Day: 1}, Derivation: d},
+		Want: &fact.Record{Fact: fact.StepGoalReached{Wearer: secret, Day: 2}, Derivation: d},
+	}
+	const want = "DIVERGED: steps: sequence 9 holds fact.StepGoalReached 1 of 1 of cause 5, " +
+		"and this replica derived fact.StepGoalReached 1 of 1 of cause 5: they differ in Day"
+	if got := e.Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

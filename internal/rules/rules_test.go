@@ -130,10 +130,24 @@ func TestBackgroundsDue(t *testing.T) {
 		starters, friends uint32
 		want              int
 	}{
-		{0, 0, 0}, {0, 4, 0}, {0, 5, 1}, {0, 9, 1}, {0, 10, 2},
-		{0, 164, 32}, {0, 165, 33}, {0, 166, 33}, {0, 170, 33}, {0, math.MaxUint32, 33},
-		{5, 0, 5}, {5, 4, 5}, {5, 5, 6}, {5, 139, 32}, {5, 140, 33}, {5, 145, 33},
-		{33, 0, 33}, {33, math.MaxUint32, 33},
+		{0, 0, 0},
+		{0, 4, 0},
+		{0, 5, 1},
+		{0, 9, 1},
+		{0, 10, 2},
+		{0, 164, 32},
+		{0, 165, 33},
+		{0, 166, 33},
+		{0, 170, 33},
+		{0, math.MaxUint32, 33},
+		{5, 0, 5},
+		{5, 4, 5},
+		{5, 5, 6},
+		{5, 139, 32},
+		{5, 140, 33},
+		{5, 145, 33},
+		{33, 0, 33},
+		{33, math.MaxUint32, 33},
 	}
 	for _, tt := range tests {
 		r := rules.Tokyo2020()
@@ -211,10 +225,14 @@ func TestMedals(t *testing.T) {
 		friends uint32
 		want    []fact.Medal
 	}{
-		{0, nil}, {49, nil},
-		{50, []fact.Medal{fact.Bronze}}, {99, []fact.Medal{fact.Bronze}},
-		{100, []fact.Medal{fact.Bronze, fact.Silver}}, {150, []fact.Medal{fact.Bronze, fact.Silver}},
-		{151, fact.Medals()}, {math.MaxUint32, fact.Medals()},
+		{0, nil},
+		{49, nil},
+		{50, []fact.Medal{fact.Bronze}},
+		{99, []fact.Medal{fact.Bronze}},
+		{100, []fact.Medal{fact.Bronze, fact.Silver}},
+		{150, []fact.Medal{fact.Bronze, fact.Silver}},
+		{151, fact.Medals()},
+		{math.MaxUint32, fact.Medals()},
 	}
 	for _, tt := range tests {
 		var got []fact.Medal

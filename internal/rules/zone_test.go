@@ -75,8 +75,10 @@ func TestLocalDayAgreesWithTime(t *testing.T) {
 		table    []fact.ZoneOffset
 	}
 	places := map[string]place{}
-	names := []string{"Asia/Tokyo", "Asia/Kathmandu", "Europe/Paris", "Australia/Lord_Howe", "America/New_York",
-		"Pacific/Chatham", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Casablanca", "America/Caracas", "UTC"}
+	names := []string{
+		"Asia/Tokyo", "Asia/Kathmandu", "Europe/Paris", "Australia/Lord_Howe", "America/New_York",
+		"Pacific/Chatham", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Casablanca", "America/Caracas", "UTC",
+	}
 	for _, name := range names {
 		location, err := time.LoadLocation(name)
 		if err != nil {

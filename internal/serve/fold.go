@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -23,6 +24,7 @@ type Config struct {
 	View     string       // path of the view's file
 	Listener net.Listener // where the gRPC API is served; the service closes it
 	Logger   *slog.Logger
+	Admin    *Admin // shows the service while it runs; nil = nobody does
 }
 
 // API is what a service serves beside its fold.
@@ -33,6 +35,10 @@ type API struct {
 	Ready func() error
 	// Tasks go on beside the fold until the context ends.
 	Tasks []func(context.Context) error
+	// Numbers, if not nil, returns what /status shows of the service beside its fold, by name.
+	Numbers func() map[string]uint64
+	// Metrics are the service's own. No label may hold a wearer or a pin.
+	Metrics []prometheus.Collector
 }
 
 // Run runs a service: it folds the log into the view, and serves the API once it has folded what was in the log when it
@@ -50,6 +56,11 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	server := New(c.Logger)
 	a := api(runner)
 	a.Register(server)
+	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers}, a.Metrics)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return server.Run(ctx, c.Listener) })
@@ -80,14 +91,19 @@ func catchUp(ctx context.Context, c Config, log eventlog.Log, runner *fold.Runne
 
 // RunFold runs a service that is a fold and nothing else: it waits for the log, then does as Run.
 func RunFold(ctx context.Context, c Config, core fold.Core, register func(grpc.ServiceRegistrar, *fold.Runner)) error {
+	return RunAfterLog(ctx, c, core, func(runner *fold.Runner) API {
+		return API{Register: func(s grpc.ServiceRegistrar) { register(s, runner) }}
+	})
+}
+
+// RunAfterLog waits for the log, then does as Run.
+func RunAfterLog(ctx context.Context, c Config, core fold.Core, api func(*fold.Runner) API) error {
 	defer c.Listener.Close() // for the ways out before it is served
 	log, err := awaitLog(ctx, c)
 	if err != nil {
 		return IgnoreEnd(ctx, err)
 	}
-	return Run(ctx, c, log, core, func(runner *fold.Runner) API {
-		return API{Register: func(s grpc.ServiceRegistrar) { register(s, runner) }}
-	})
+	return Run(ctx, c, log, core, api)
 }
 
 // pollLog is how often a service that was started before the log was made looks for it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -45,6 +46,7 @@ type api struct {
 	challenges *recent[fact.Challenge, pairing]
 	services   *services
 	hub        *hub
+	admissions *prometheus.CounterVec // answers to statements, by outcome
 }
 
 // pairing is what a challenge was made for.
@@ -58,13 +60,14 @@ func newAPI(c Config, log eventlog.Log, head fact.Seq, runner *fold.Runner, s *s
 	return &api{
 		config:     c,
 		runner:     runner,
-		roster:     &clerk{log: log, runner: runner, family: fact.Roster},
-		clock:      &clerk{log: log, runner: runner, family: fact.Clock},
+		roster:     newClerk(log, runner, fact.Roster),
+		clock:      newClerk(log, runner, fact.Clock),
 		committer:  newCommitter(log, c.Logger),
 		limiter:    newLimiter(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
 		services:   s,
 		hub:        newHub(log, head, runner, c.Logger),
+		admissions: newAdmissions(),
 	}
 }
 
@@ -151,6 +154,7 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 				return nil, status.FromContextError(err).Err()
 			}
 		}
+		a.admissions.WithLabelValues(outcome(answer)).Inc()
 		b.Answers = append(b.Answers, answer)
 		b.Seq = max(b.Seq, answer.GetSeq())
 	}

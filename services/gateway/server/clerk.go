@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -24,7 +23,11 @@ type clerk struct {
 	log    eventlog.Log
 	runner *fold.Runner
 	family fact.Family
-	mu     sync.Mutex // one write of this gateway at a time; the others would only be refused
+	turn   chan struct{} // holds a token during a write: one of this gateway at a time, the others would only be refused
+}
+
+func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family) *clerk {
+	return &clerk{log: log, runner: runner, family: family, turn: make(chan struct{}, 1)}
 }
 
 // retryPause is how long a refused or unanswered write waits before it is decided anew.
@@ -35,8 +38,12 @@ const retryPause = 10 * time.Millisecond
 // not answered is decided anew on the newer state, until the context ends; one that is stored late after all is
 // refused by its fence, or found in that state.
 func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (seq fact.Seq, written int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, 0, unavailable(ctx.Err())
+	}
+	defer func() { <-c.turn }()
 	for {
 		var fence, at fact.Seq
 		var facts []fact.Fact

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
@@ -28,8 +30,11 @@ type committer struct {
 	logger *slog.Logger
 	wake   chan struct{} // holds one token while something waits
 
+	batches prometheus.Histogram // statements in each one
+
 	mu       sync.Mutex
 	waiting  []*passage
+	ended    bool                        // nothing is committed any more
 	inFlight map[[32]byte]*passage       // waiting, or being stored
 	known    *recent[[32]byte, fact.Seq] // stored
 }
@@ -51,7 +56,7 @@ type ticket struct {
 
 func newCommitter(log eventlog.Log, logger *slog.Logger) *committer {
 	return &committer{
-		log: log, logger: logger, wake: make(chan struct{}, 1),
+		log: log, logger: logger, wake: make(chan struct{}, 1), batches: newBatches(),
 		inFlight: make(map[[32]byte]*passage), known: newRecent[[32]byte, fact.Seq](maxKnown),
 	}
 }
@@ -75,7 +80,10 @@ func (c *committer) find(key [32]byte) *ticket {
 	return nil
 }
 
-var errOverloaded = errors.New("too many statements wait for the log")
+var (
+	errOverloaded = errors.New("too many statements wait for the log")
+	errEnded      = errors.New("the gateway stops")
+)
 
 // submit takes a fact on its way. The key identifies the statement: of two with the same key, one is stored.
 func (c *committer) submit(key [32]byte, f fact.Fact) *ticket {
@@ -85,8 +93,13 @@ func (c *committer) submit(key [32]byte, f fact.Fact) *ticket {
 		return t
 	}
 	p := &passage{key: key, fact: f, done: make(chan struct{})}
-	if len(c.waiting) >= maxWaiting {
+	switch {
+	case c.ended:
+		p.err = errEnded
+	case len(c.waiting) >= maxWaiting:
 		p.err = errOverloaded
+	}
+	if p.err != nil {
 		close(p.done)
 		return &ticket{passage: p}
 	}
@@ -99,20 +112,27 @@ func (c *committer) submit(key [32]byte, f fact.Fact) *ticket {
 	return &ticket{passage: p}
 }
 
-// run commits until the context ends. What then still waits is answered as not known to be stored.
+// run commits until the context ends. What then still waits, or comes later, is answered as not known to be stored.
 func (c *committer) run(ctx context.Context) error {
 	for {
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
-			for batch := c.take(); len(batch) > 0; batch = c.take() {
-				c.finish(batch, 0, ctx.Err())
-			}
+			c.end()
 			return nil
 		}
 		for batch := c.take(); len(batch) > 0; batch = c.take() {
 			c.commit(ctx, batch)
 		}
+	}
+}
+
+func (c *committer) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	for batch := c.take(); len(batch) > 0; batch = c.take() {
+		c.finish(batch, 0, errEnded)
 	}
 }
 
@@ -127,6 +147,7 @@ func (c *committer) take() []*passage {
 }
 
 func (c *committer) commit(ctx context.Context, passages []*passage) {
+	c.batches.Observe(float64(len(passages)))
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	facts := make([]fact.Fact, len(passages))
@@ -166,7 +187,7 @@ func (t *ticket) answer(ctx context.Context) (*gatewayv1.Answer, error) {
 	case errors.Is(t.err, eventlog.ErrFull):
 		return refused(gatewayv1.Reason_REASON_LOG_FULL, true, t.err.Error()), nil
 	case t.err != nil:
-		return refused(gatewayv1.Reason_REASON_LOG_UNAVAILABLE, true, t.err.Error()), nil
+		return refused(gatewayv1.Reason_REASON_LOG_UNAVAILABLE, true, t.err.Error()), nil //nolint:nilerr // the answer tells it
 	}
 	s := gatewayv1.Status_STATUS_ACCEPTED
 	if t.repeat {

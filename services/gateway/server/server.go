@@ -73,37 +73,40 @@ func Run(ctx context.Context, c Config) error {
 				gatewayv1.RegisterGatewayServiceServer(s, a)
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 			},
-			Ready: func() error { return checkRules(c.Rules, runner) },
-			Tasks: []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run},
+			Ready:   func() error { return checkRules(c.Rules, runner) },
+			Tasks:   []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run},
+			Numbers: a.numbers, Metrics: a.metrics(),
 		}
 	})
 }
 
-// begin opens the log, making it if there is none. A log begins with one batch, the rules and the time; of several
-// gateways that write it, the log takes the first.
+// begin opens the log, making it if there is none.
 func begin(ctx context.Context, c Config) (eventlog.Log, error) {
 	log, err := eventlog.Create(ctx, c.NATS, c.Games, c.Replicas)
 	if err != nil {
 		return nil, err
 	}
+	return log, genesis(ctx, c, log)
+}
+
+// genesis returns once the log has begun, with one batch, the rules and the time; of several gateways that write it, the
+// log takes the first.
+func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 	inForce := rules.Tokyo2020()
 	if c.Rules != nil {
 		inForce = *c.Rules
 	}
 	for {
 		head, err := log.Head(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if head.Last > 0 {
-			return log, nil
+		if err != nil || head.Last > 0 {
+			return err
 		}
 		_, err = log.Append(ctx, eventlog.Batch{
 			Records: []fact.Record{{Fact: fact.RulesAdopted{Rules: inForce}}, {Fact: fact.TimePassed{Time: c.Now()}}},
 			Fences:  map[fact.Family]fact.Seq{fact.Roster: 0, fact.Clock: 0},
 		})
 		if err != nil && !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) {
-			return nil, err
+			return err
 		}
 	}
 }

@@ -20,9 +20,31 @@ import (
 
 // Run runs a tap service until the context ends, which is no error.
 func Run(ctx context.Context, c serve.Config) error {
-	return serve.RunFold(ctx, c, tap.Core{}, func(s grpc.ServiceRegistrar, r *fold.Runner) {
-		tapv1.RegisterTapServiceServer(s, &api{runner: r})
+	return serve.RunAfterLog(ctx, c, tap.Core{}, func(r *fold.Runner) serve.API {
+		return serve.API{
+			Register: func(s grpc.ServiceRegistrar) { tapv1.RegisterTapServiceServer(s, &api{runner: r}) },
+			Numbers:  func() map[string]uint64 { return numbers(r) },
+		}
 	})
+}
+
+// numbers are what /status shows of the tap service: halves by outcome, and friendships.
+func numbers(r *fold.Runner) map[string]uint64 {
+	var t tap.Tally
+	if err := r.Query(func(_ fact.Seq, r view.Reader) error {
+		t = tap.Totals(r)
+		return nil
+	}); err != nil {
+		return nil
+	}
+	n := map[string]uint64{
+		"halves": t.Halves, "matched": t.Matched, "already_friends": t.AlreadyFriends, "duplicate": t.Duplicate,
+		"expired": t.Expired, "pending": t.Pending, "refused": 0, "friendships": t.Friendships,
+	}
+	for _, halves := range t.Refused {
+		n["refused"] += halves
+	}
+	return n
 }
 
 // api serves TapService.

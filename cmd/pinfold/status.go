@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pinfold/internal/serve"
+)
+
+type statusCommand struct {
+	Admin string `help:"Addresses of the admin listeners to ask, separated by commas. Those that answer are shown." default:"127.0.0.1:7490,127.0.0.1:7491,127.0.0.1:7492,127.0.0.1:7493" placeholder:"HOST:PORT,..."`
+}
+
+// statusReport is where all processes that answered stand.
+type statusReport struct {
+	Processes []processStatus `json:"processes"`
+	Silent    []string        `json:"silent,omitempty"` // addresses that did not answer
+}
+
+// processStatus is what one admin listener answered.
+type processStatus struct {
+	Admin string `json:"admin"`
+	serve.Status
+}
+
+const (
+	// statusTimeout is how long an admin listener may take to answer.
+	statusTimeout = 3 * time.Second
+	// maxStatus is the largest answer that is read, in bytes.
+	maxStatus = 1 << 20
+)
+
+// Run fails when no admin listener answers.
+func (c *statusCommand) Run(s *session) error {
+	ctx, cancel := context.WithTimeout(s.ctx, statusTimeout)
+	defer cancel()
+	report, err := askStatus(ctx, strings.Split(c.Admin, ","))
+	if err != nil {
+		return err
+	}
+	if s.output == "json" {
+		return json.NewEncoder(s.stdout).Encode(report)
+	}
+	return s.printStatus(report)
+}
+
+// askStatus asks all addresses at once. The error is the first address's, when none answers.
+func askStatus(ctx context.Context, addresses []string) (statusReport, error) {
+	answers := make([]serve.Status, len(addresses))
+	errs := make([]error, len(addresses))
+	var group errgroup.Group
+	for i, address := range addresses {
+		addresses[i] = strings.TrimSpace(address)
+		group.Go(func() error {
+			answers[i], errs[i] = getStatus(ctx, addresses[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	var r statusReport
+	for i, address := range addresses {
+		if errs[i] != nil {
+			r.Silent = append(r.Silent, address)
+			continue
+		}
+		r.Processes = append(r.Processes, processStatus{Admin: address, Status: answers[i]})
+	}
+	if len(r.Processes) == 0 {
+		return r, fmt.Errorf("no admin listener answers at %s (%w): does pinfold run, with --admin there?",
+			strings.Join(r.Silent, ", "), errs[0])
+	}
+	return r, nil
+}
+
+func getStatus(ctx context.Context, address string) (status serve.Status, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/status", http.NoBody)
+	if err != nil {
+		return status, err
+	}
+	// No proxy, which would not reach this machine, and no connection that outlives the answer.
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return status, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return status, fmt.Errorf("%s: %s", address, resp.Status)
+	}
+	return status, json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&status)
+}
+
+func (s *session) printStatus(r statusReport) error {
+	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "service\tserving\tseq\tsettled\thead\tlag\tepoch\tadmin")
+	for _, p := range r.Processes {
+		for _, at := range p.Services {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", at.Name, yesNo(at.Serving), at.Seq, at.Settled, at.Head, at.Lag, at.Epoch, p.Admin)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, p := range r.Processes {
+		for _, at := range p.Services {
+			s.printNumbers(at)
+		}
+		if p.LogError != "" {
+			fmt.Fprintf(s.stderr, "%s: head and lag are old, the log does not answer: %s\n", p.Admin, p.LogError)
+		}
+	}
+	if len(r.Silent) > 0 {
+		fmt.Fprintf(s.stderr, "No answer at %s.\n", strings.Join(r.Silent, ", "))
+	}
+	return nil
+}
+
+// printNumbers prints a service's own numbers in a line.
+func (s *session) printNumbers(at serve.ServiceStatus) {
+	if len(at.Numbers) == 0 {
+		return
+	}
+	fmt.Fprintf(s.stdout, "%s:", at.Name)
+	for _, name := range slices.Sorted(maps.Keys(at.Numbers)) {
+		fmt.Fprintf(s.stdout, " %s %d", strings.ReplaceAll(name, "_", " "), at.Numbers[name])
+	}
+	fmt.Fprintln(s.stdout)
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,165 @@
+package serve
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pinfold/internal/eventlog"
+)
+
+// Status is where the services of one process stand.
+type Status struct {
+	Services []ServiceStatus `json:"services"`
+	// LogError says why the end of the log is not known: Head and Lag are then as of when it last was.
+	LogError string `json:"log_error,omitempty"`
+}
+
+// ServiceStatus is where one service stands. Sequences are those of the log, 0 = none yet.
+type ServiceStatus struct {
+	Name    string `json:"name"`
+	Serving bool   `json:"serving"`
+	Epoch   uint32 `json:"epoch"`   // of the log
+	Seq     uint64 `json:"seq"`     // every fact up to it is folded
+	Settled uint64 `json:"settled"` // all that follows from the facts up to it is in the log
+	Head    uint64 `json:"head"`    // the last fact of the log
+	Lag     uint64 `json:"lag"`     // facts that are not folded yet
+	// Numbers are the service's own, by name.
+	Numbers map[string]uint64 `json:"numbers,omitempty"`
+}
+
+// Status returns where the services stand, in the order in which OpenAdmin was given them. A service that does not run, or
+// still waits for the log, has a name only.
+func (a *Admin) Status() Status {
+	head, err := a.logEnd()
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var s Status
+	if err != nil {
+		s.LogError = err.Error()
+	}
+	for _, name := range a.expected {
+		s.Services = append(s.Services, a.statusOf(name, head))
+	}
+	return s
+}
+
+// statusOf returns where the service stands. The caller holds a.mu.
+func (a *Admin) statusOf(name string, head eventlog.Head) ServiceStatus {
+	at := ServiceStatus{Name: name, Serving: a.serving(name)}
+	s := a.shown[name]
+	if s == nil {
+		return at
+	}
+	p := s.runner.Progress()
+	at.Epoch, at.Seq, at.Settled = head.Epoch, uint64(p.Seq), uint64(p.Settled)
+	at.Head = uint64(max(head.Last, p.Seq)) // the fold may have come further since the log was asked
+	at.Lag = at.Head - at.Seq
+	if s.numbers != nil {
+		at.Numbers = s.numbers()
+	}
+	return at
+}
+
+const (
+	// headAge is how long the log's answer about its end is used, so that looking costs the log nothing.
+	headAge = time.Second
+	// headTimeout is how long the log may take to answer.
+	headTimeout = time.Second
+)
+
+// logEnd is the log's last answer about its end.
+type logEnd struct {
+	mu    sync.Mutex // held while the log is asked: the others wait for the same answer
+	asked time.Time
+	head  eventlog.Head
+	err   error
+}
+
+// logEnd returns the end of the log as it was at most headAge ago. On an error it is the last one that was known.
+func (a *Admin) logEnd() (eventlog.Head, error) {
+	log := a.anyLog()
+	end := &a.head
+	end.mu.Lock()
+	defer end.mu.Unlock()
+	if log == nil || time.Since(end.asked) < headAge {
+		return end.head, end.err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), headTimeout) // all who wait get the answer, whoever asked
+	defer cancel()
+	head, err := log.Head(ctx)
+	if err == nil {
+		end.head = head
+	}
+	end.asked, end.err = time.Now(), err
+	return end.head, end.err
+}
+
+// anyLog returns the log as one of the services reads it, all the same one, or nil while none does.
+func (a *Admin) anyLog() eventlog.Log {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, s := range a.shown {
+		return s.log
+	}
+	return nil
+}
+
+// foldMetrics collects at each scrape what Status says, and the sizes of the views.
+type foldMetrics struct{ admin *Admin }
+
+func serviceMetric(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"service"}, nil)
+}
+
+var (
+	descServing = serviceMetric("pinfold_serving", "1 while the service serves, 0 before and after.")
+	descSeq     = serviceMetric("pinfold_fold_seq", "The sequence of the log up to which every fact is folded.")
+	descSettled = serviceMetric("pinfold_fold_settled_seq", "The sequence of the log up to which all that follows from the facts is in the log.")
+	descLag     = serviceMetric("pinfold_fold_lag", "Facts of the log that are not folded yet.")
+	descView    = serviceMetric("pinfold_view_bytes", "Size of the file of the view.")
+	descHead    = prometheus.NewDesc("pinfold_log_head_seq", "The sequence of the last fact of the log, at most a second old.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m foldMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descServing, descSeq, descSettled, descLag, descView, descHead} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m foldMetrics) Collect(to chan<- prometheus.Metric) {
+	head, _ := m.admin.logEnd() // without an answer the last one stands
+	if head.Last > 0 {
+		to <- gauge(descHead, uint64(head.Last))
+	}
+	m.admin.mu.RLock()
+	defer m.admin.mu.RUnlock()
+	for _, name := range m.admin.expected {
+		at := m.admin.statusOf(name, head)
+		to <- gauge(descServing, one(at.Serving), name)
+		if s := m.admin.shown[name]; s != nil {
+			to <- gauge(descSeq, at.Seq, name)
+			to <- gauge(descSettled, at.Settled, name)
+			to <- gauge(descLag, at.Lag, name)
+			if info, err := os.Stat(s.view); err == nil {
+				to <- gauge(descView, uint64(info.Size()), name)
+			}
+		}
+	}
+}
+
+func one(yes bool) uint64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func gauge(d *prometheus.Desc, value uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/serve"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	tapv1 "pinfold/proto/pinfold/tap/v1"
+)
+
+// fakeTap and fakeRewards stand for the services behind a gateway.
+type fakeTap struct {
+	tapv1.UnimplementedTapServiceServer
+	settle func(ctx context.Context, seq uint64) (uint64, error)
+}
+
+func (f *fakeTap) Settle(ctx context.Context, req *tapv1.SettleRequest) (*tapv1.SettleResponse, error) {
+	seq, err := f.settle(ctx, req.GetSeq())
+	return tapv1.SettleResponse_builder{Seq: seq}.Build(), err
+}
+
+type fakeRewards struct {
+	rewardsv1.UnimplementedRewardsServiceServer
+	minSeqs chan uint64
+}
+
+func (f *fakeRewards) GetTotals(_ context.Context, req *rewardsv1.GetTotalsRequest) (*rewardsv1.GetTotalsResponse, error) {
+	f.minSeqs <- req.GetMinSeq()
+	return &rewardsv1.GetTotalsResponse{}, nil
+}
+
+// startReads returns an API that reads from fakes over the network.
+func startReads(t *testing.T, settle func(ctx context.Context, seq uint64) (uint64, error)) (*api, *fakeRewards) {
+	t.Helper()
+	l, err := serve.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serve.New(quiet)
+	rewards := &fakeRewards{minSeqs: make(chan uint64, 1)}
+	tapv1.RegisterTapServiceServer(server, &fakeTap{settle: settle})
+	rewardsv1.RegisterRewardsServiceServer(server, rewards)
+	server.Serving(true)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx, l) }()
+	at := l.Addr().String()
+	s, err := dial(at, at, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the services ended: %v", err)
+		}
+	})
+	return &api{services: s}, rewards
+}
+
+// TestReadSettles: rewards is asked for where tap has settled what followed from the caller's sequence.
+func TestReadSettles(t *testing.T) {
+	a, rewards := startReads(t, func(_ context.Context, seq uint64) (uint64, error) {
+		if seq == 0 {
+			return 0, errors.New("asked without need")
+		}
+		return seq + 4, nil
+	})
+	for minSeq, want := range map[uint64]uint64{0: 0, 5: 9} {
+		if _, err := a.GetTotals(t.Context(), rewardsv1.GetTotalsRequest_builder{MinSeq: minSeq}.Build()); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-rewards.minSeqs; got != want {
+			t.Errorf("min_seq %d: rewards was asked for %d, want %d", minSeq, got, want)
+		}
+	}
+}
+
+// TestReadNotReached: a service that has not come to min_seq says so in time for the gateway's caller to hear it, and
+// not to be told only that the deadline is over.
+func TestReadNotReached(t *testing.T) {
+	behind := startGateway(t, eventlog.NewMemory(machineClock, eventlog.Faults{})).runner
+	asked := 0
+	a, _ := startReads(t, func(ctx context.Context, seq uint64) (uint64, error) {
+		asked++
+		reached, err := serve.Settle(ctx, behind, seq)
+		return uint64(reached), err
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := a.GetTotals(ctx, rewardsv1.GetTotalsRequest_builder{MinSeq: 5}.Build())
+	wantError(t, err, codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED)
+	if asked != 1 {
+		t.Errorf("tap was asked %d times, want once", asked)
+	}
+}
+
+// TestReadTriedAgain: a read that fell to a replica that just went is tried again.
+func TestReadTriedAgain(t *testing.T) {
+	asked := 0
+	a, rewards := startReads(t, func(_ context.Context, seq uint64) (uint64, error) {
+		if asked++; asked < 3 {
+			return 0, serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_LOG_UNAVAILABLE, "going down")
+		}
+		return seq, nil
+	})
+	if _, err := a.GetTotals(t.Context(), rewardsv1.GetTotalsRequest_builder{MinSeq: 5}.Build()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-rewards.minSeqs; got != 5 || asked != 3 {
+		t.Errorf("rewards was asked for %d after %d tries, want 5 after 3", got, asked)
+	}
+}
