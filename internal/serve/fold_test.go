@@ -302,7 +302,7 @@ func TestRunFold(t *testing.T) {
 	if l, err := net.Listen("tcp", impatient.address); err != nil {
 		t.Errorf("stopped while it waits: %v", err)
 	} else {
-		l.Close()
+		_ = l.Close()
 	}
 
 	patient, told := waiting()

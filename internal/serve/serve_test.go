@@ -62,7 +62,7 @@ func TestListen(t *testing.T) {
 		if err != nil {
 			t.Skipf("this machine has no IPv6: %v", err)
 		}
-		l.Close()
+		_ = l.Close()
 		checkListen(t, "[::1]:0", "")
 	})
 }
@@ -72,7 +72,7 @@ func checkListen(t *testing.T, address, want string) {
 	l, err := serve.Listen(address)
 	if want != "" {
 		if err == nil {
-			l.Close()
+			_ = l.Close()
 			t.Fatalf("listens at %v, want an error", l.Addr())
 		}
 		if !strings.Contains(err.Error(), want) {
@@ -97,7 +97,7 @@ func TestListenTwice(t *testing.T) {
 	}
 	defer l.Close()
 	if second, err := serve.Listen(l.Addr().String()); err == nil {
-		second.Close()
+		_ = second.Close()
 		t.Error("got a second listener")
 	}
 }
@@ -170,7 +170,7 @@ func startOn(t *testing.T, e *echo, logger *slog.Logger, l net.Listener) *runnin
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		r.conn.Close()
+		_ = r.conn.Close()
 		r.stop()
 		if err := <-r.ended; err != nil {
 			t.Errorf("Run: %v", err)
@@ -447,7 +447,7 @@ func TestGracefulStop(t *testing.T) {
 	if a := <-answered; a.err != nil || a.word != "word" {
 		t.Errorf("got %+v, want the call's answer", a)
 	}
-	r.conn.Close() // and with it the watch
+	_ = r.conn.Close() // and with it the watch
 	if err := <-r.ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
@@ -493,7 +493,7 @@ func TestRunEnded(t *testing.T) {
 	if again, err := net.Listen("tcp", l.Addr().String()); err != nil {
 		t.Errorf("the address is still taken: %v", err)
 	} else {
-		again.Close()
+		_ = again.Close()
 	}
 }
 
@@ -503,7 +503,7 @@ func TestRunFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	_ = l.Close()
 	if err := serve.New(quietly).Run(t.Context(), l); err == nil {
 		t.Error("got no error of a closed listener")
 	}

@@ -226,8 +226,10 @@ var tallyKey = []byte("all")
 
 // sums lists the fields in the order of the layout.
 func (t *Tally) sums() [tallySums]*uint64 {
-	sums := [tallySums]*uint64{&t.Halves, &t.Matched, &t.AlreadyFriends, &t.Duplicate, &t.Expired, &t.Pending,
-		&t.Friendships, &t.FriendshipsFormed}
+	sums := [tallySums]*uint64{
+		&t.Halves, &t.Matched, &t.AlreadyFriends, &t.Duplicate, &t.Expired, &t.Pending,
+		&t.Friendships, &t.FriendshipsFormed,
+	}
 	for refusal := 1; refusal < len(t.Refused); refusal++ {
 		sums[tallySums-len(t.Refused)+refusal] = &t.Refused[refusal]
 	}

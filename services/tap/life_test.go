@@ -50,9 +50,19 @@ var (
 	lifeWearers = []string{"anna", "ben", "chloe", "dan"}
 	lifePins    = []string{"anna", "anna2", "ben", "ben2", "chloe", "chloe2", "dan", "ghost"} // two for each wearer
 	lifeTaps    = [][2]string{
-		{"anna", "ben"}, {"anna", "ben"}, {"anna", "ben"}, {"anna2", "ben"}, {"anna", "ben2"},
-		{"ben", "chloe"}, {"ben", "chloe2"}, {"chloe", "anna"}, {"dan", "anna"}, {"dan", "chloe2"},
-		{"anna", "anna2"}, {"ghost", "dan"}, {"anna", "anna"},
+		{"anna", "ben"},
+		{"anna", "ben"},
+		{"anna", "ben"},
+		{"anna2", "ben"},
+		{"anna", "ben2"},
+		{"ben", "chloe"},
+		{"ben", "chloe2"},
+		{"chloe", "anna"},
+		{"dan", "anna"},
+		{"dan", "chloe2"},
+		{"anna", "anna2"},
+		{"ghost", "dan"},
+		{"anna", "anna"},
 	}
 )
 

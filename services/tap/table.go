@@ -23,8 +23,10 @@ func (s *step) report(h fact.Half) {
 	author, registered := roster.PinByID(s.tx, h.Pin)
 	in := getSchedule(s.tx)
 	mate, met := s.half(tap, h.Peer)
-	own := half{tap: tap, author: h.Pin, deadline: s.now.Add(in.pendingFor), seq: s.seq,
-		pending: true, counter: h.Counter, wearer: author.Wearer}
+	own := half{
+		tap: tap, author: h.Pin, deadline: s.now.Add(in.pendingFor), seq: s.seq,
+		pending: true, counter: h.Counter, wearer: author.Wearer,
+	}
 	switch {
 	case !registered || author.Paired == 0: // row 2
 		s.refuse(fact.RefusedUnpairedPin, own.seq)

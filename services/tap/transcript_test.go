@@ -91,8 +91,10 @@ type script struct {
 }
 
 func newScript(t *testing.T) *script {
-	return &script{world: newWorld(t), t: t, pins: map[fact.PinID]string{}, taps: map[fact.TapID]string{},
-		counters: map[string]fact.Counter{}, signed: map[string]fact.Counter{}}
+	return &script{
+		world: newWorld(t), t: t, pins: map[fact.PinID]string{}, taps: map[fact.TapID]string{},
+		counters: map[string]fact.Counter{}, signed: map[string]fact.Counter{},
+	}
 }
 
 // run runs one command, NAME ARG... KEY=VALUE..., and verifies the view after it.
@@ -207,14 +209,18 @@ func (s *script) lonelyHalves(args []string, _ map[string]string) string {
 
 // unfriend WEARER FRIENDSHIP [pin=PIN] counter=N: by the pin of the wearer's name, if no other is given.
 func (s *script) unfriend(args []string, options map[string]string) string {
-	return s.append(fact.Unfriended{Wearer: wearerOf(args[0]), Pin: ownPin(args[0], options),
-		Counter: s.counter(options), Friendship: s.cause(args[1])})
+	return s.append(fact.Unfriended{
+		Wearer: wearerOf(args[0]), Pin: ownPin(args[0], options),
+		Counter: s.counter(options), Friendship: s.cause(args[1]),
+	})
 }
 
 // block WEARER OTHER [pin=PIN] counter=N
 func (s *script) block(args []string, options map[string]string) string {
-	return s.append(fact.Blocked{Wearer: wearerOf(args[0]), Pin: ownPin(args[0], options),
-		Counter: s.counter(options), Other: wearerOf(args[1])})
+	return s.append(fact.Blocked{
+		Wearer: wearerOf(args[0]), Pin: ownPin(args[0], options),
+		Counter: s.counter(options), Other: wearerOf(args[1]),
+	})
 }
 
 // unblock WEARER OTHER
