@@ -196,7 +196,7 @@ func sameAs(t *testing.T, got, want crowd.Summary) {
 func TestRealConference(t *testing.T) {
 	contacts, want := conference(t)
 	for _, seed := range realSeeds(t) {
-		checkRealPhones(t, contacts, want, seed)
+		checkPhones(t, contacts, want, crowd.Config{Phones: crowd.RealPhones, Seed: seed})
 	}
 }
 

@@ -23,6 +23,7 @@ type crowdFlags struct {
 	Days     int     `help:"Days in the crowd that is made up." default:"2"`
 	Phones   string  `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's statements once; real ones are offline, late, out of order, repeat themselves, and carry both halves." enum:"perfect,real" default:"perfect"`
 	Seed     uint64  `help:"Of keys, wearers, nonces and habits: the same seed is the same crowd, whose second visit repeats the first." default:"1"`
+	Times    int     `help:"How often each upload is delivered." default:"1"`
 	Speed    float64 `help:"How many times as fast as real time the days go by; 0 is as fast as they can." default:"0"`
 }
 
@@ -33,6 +34,9 @@ func (f crowdFlags) Validate() error {
 	}
 	if f.Days < 1 || f.Days > 31 {
 		return fmt.Errorf("--days=%d: want 1 to 31", f.Days)
+	}
+	if f.Times < 1 || f.Times > 100 {
+		return fmt.Errorf("--times=%d: want 1 to 100", f.Times)
 	}
 	if f.Speed < 0 {
 		return fmt.Errorf("--speed=%v: want 0 or more", f.Speed)
@@ -93,7 +97,7 @@ func (s *session) play(ctx context.Context, gateway string, contacts crowd.Conta
 	}
 	defer conn.Close()
 	summary, err := crowd.New(crowd.Config{
-		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Speed: f.Speed, Progress: progress,
+		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Times: f.Times, Speed: f.Speed, Progress: progress,
 	}).Play(ctx)
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")

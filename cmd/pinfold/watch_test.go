@@ -152,7 +152,15 @@ func checkSteps(t *testing.T, w *world, wearer string) {
 func TestRealPhones(t *testing.T) {
 	contacts := crowd.Synthetic(100, 1, 1)
 	for _, seed := range realSeeds(t) {
-		checkRealPhones(t, contacts, expect(contacts), seed)
+		checkPhones(t, contacts, expect(contacts), crowd.Config{Phones: crowd.RealPhones, Seed: seed})
+	}
+}
+
+// TestThreeTimes delivers everything three times.
+func TestThreeTimes(t *testing.T) {
+	contacts := crowd.Synthetic(100, 1, 1)
+	for _, phones := range []crowd.Phones{crowd.PerfectPhones, crowd.RealPhones} {
+		checkPhones(t, contacts, expect(contacts), crowd.Config{Phones: phones, Seed: 1, Times: 3})
 	}
 }
 
@@ -164,19 +172,19 @@ func realSeeds(t *testing.T) []uint64 {
 	return []uint64{1, 2, 3, random}
 }
 
-func checkRealPhones(t *testing.T, contacts crowd.Contacts, want crowd.Summary, seed uint64) {
+// checkPhones lets a crowd meet with phones of some kind, and checks what comes of it and the whole log.
+func checkPhones(t *testing.T, contacts crowd.Contacts, want crowd.Summary, c crowd.Config) {
 	t.Helper()
 	data := t.TempDir()
 	w := startUp(t, data)
 	r := newReceipts()
-	got, err := crowd.New(crowd.Config{
-		Gateway: w.conn, Contacts: contacts, Phones: crowd.RealPhones, Seed: seed, Answered: r.answered,
-	}).Play(t.Context())
+	c.Gateway, c.Contacts, c.Answered = w.conn, contacts, r.answered
+	got, err := crowd.New(c).Play(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := timeless(got); got != want {
-		t.Errorf("seed %d: got %+v, want %+v", seed, got, want)
+		t.Errorf("%s phones, seed %d, %d times: got %+v, want %+v", c.Phones, c.Seed, c.Times, got, want)
 	}
 	w.stop()
 	verifyAtRest(t, data, r)

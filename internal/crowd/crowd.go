@@ -25,6 +25,7 @@ type Config struct {
 	Contacts Contacts
 	Phones   Phones  // "" = perfect ones
 	Seed     uint64  // of keys, wearers, nonces and habits: the same seed is the same crowd
+	Times    int     // how often each upload is delivered; 0 = once
 	Speed    float64 // how many times as fast as real time the days go by; 0 = as fast as they can
 	// Progress, if not nil, is called as halves are delivered.
 	Progress func(delivered, total int)
@@ -50,7 +51,7 @@ func New(c Config) *Crowd {
 	for i, h := range all {
 		secret := sha256.Sum256(fmt.Appendf(nil, "crowd %d person %d", c.Seed, i))
 		crowd.phones = append(crowd.phones, &phone{
-			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret), habits: h,
+			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret), habits: h, times: c.Times,
 		})
 	}
 	for _, e := range c.Contacts.Encounters {

@@ -20,6 +20,7 @@ const maxUpload = 500
 type phone struct {
 	wearer fact.WearerID
 	pin    *Pin
+	times  int // that it delivers each upload; 0 = once
 	habits
 
 	mu     sync.Mutex
@@ -106,16 +107,21 @@ func (p *phone) deliver(ctx context.Context, gateway gatewayv1.GatewayServiceCli
 			b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.Statement, Signature: s.Signature[:]}.Build())
 		}
 		var answers []*gatewayv1.Answer
-		err := persist(ctx, func(ctx context.Context) error {
-			r, err := gateway.Deliver(ctx, b.Build())
-			if err == nil && p.answerLost() {
-				return errLost
+		for range max(p.times, 1) {
+			err := persist(ctx, func(ctx context.Context) error {
+				r, err := gateway.Deliver(ctx, b.Build())
+				if err == nil && p.answerLost() {
+					return errLost
+				}
+				answers = r.GetAnswers()
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("deliver for pin %v: %w", p.pin.ID(), err)
 			}
-			answers = r.GetAnswers()
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("deliver for pin %v: %w", p.pin.ID(), err)
+		}
+		if len(answers) != len(upload) {
+			return fmt.Errorf("deliver for pin %v: %d answers to %d statements", p.pin.ID(), len(answers), len(upload))
 		}
 		var again []Signed
 		for i, a := range answers {

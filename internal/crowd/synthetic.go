@@ -11,7 +11,7 @@ import (
 // The shape of a made up crowd is that of the SFHH conference of 2009 (Génois and Barrat, EPJ Data Science 7:11, 2018):
 // these numbers were counted in its contacts.
 const (
-	friendsPerDay   = 26.1  // chances of a new friend of a person a day, which make 23.7 friends
+	friendsPerDay   = 28.4  // chances of a new friend of a person a day, which make 23.7 friends
 	friendsShape    = 2.0   // of the gamma distribution that gives the same spread of friends per person
 	metOnce         = 0.662 // share of the pairs that met only once
 	maxEncounters   = 219   // of one pair

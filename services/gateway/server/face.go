@@ -82,7 +82,7 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 			return err
 		}
 		if !sameFace(shown, face) {
-			if err := sendFace(stream, face); err != nil {
+			if err := sendFace(stream, face, slowReader); err != nil {
 				return err
 			}
 			shown = face
@@ -136,17 +136,17 @@ func sameFace(a, b *gatewayv1.Face) bool {
 }
 
 // sendFace sends one face. The transport holds what a watcher has not taken up to a bound; past it, a watcher that
-// takes nothing for a while is dropped, which also ends the send.
-func sendFace(stream grpc.ServerStreamingServer[gatewayv1.Face], face *gatewayv1.Face) error {
+// takes nothing for as long as patience lasts is dropped, which also ends the send.
+func sendFace(stream grpc.ServerStreamingServer[gatewayv1.Face], face *gatewayv1.Face, patience time.Duration) error {
 	sent := make(chan error, 1)
 	go func() { sent <- stream.Send(face) }()
-	slow := time.NewTimer(slowReader)
+	slow := time.NewTimer(patience)
 	defer slow.Stop()
 	select {
 	case err := <-sent:
 		return err
 	case <-slow.C:
 		return serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_SLOW_READER,
-			"the watcher has taken nothing for %v: watch again, and read", slowReader)
+			"the watcher has taken nothing for %v: watch again, and read", patience)
 	}
 }
