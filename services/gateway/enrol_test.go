@@ -135,13 +135,13 @@ func TestSmallOrder(t *testing.T) {
 			var forged fact.Signature
 			forged[0] = 1
 			fits := 0
-			for i := range uint32(1000) {
+			for i := range uint32(200) {
 				if statement.Verify(key, binary.BigEndian.AppendUint32(nil, i), forged) {
 					fits++
 				}
 			}
-			if fits < 50 {
-				t.Errorf("the forged signature fits %d of 1,000 messages, want about 1,000 divided by the order", fits)
+			if fits < 10 {
+				t.Errorf("the forged signature fits %d of 200 messages, want about 200 divided by the order", fits)
 			}
 			read(t, store, func(r kv.Reader) {
 				for at, keys := range [][]fact.PublicKey{{key}, {alice.key, key}} {

@@ -1,0 +1,232 @@
+package crowd
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func compressed(t testing.TB, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func writeFile(t testing.TB, name string, content []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// readBoth reads a text from a plain file and from a compressed one, which must be the same.
+func readBoth(t *testing.T, text string) Contacts {
+	t.Helper()
+	plain, err := ReadContacts(writeFile(t, "contacts.dat", []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := ReadContacts(writeFile(t, "contacts.dat.gz", compressed(t, text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(plain, packed) {
+		t.Fatalf("plain: %+v, compressed: %+v", plain, packed)
+	}
+	return plain
+}
+
+// meets is an encounter that begins so many seconds after midnight.
+func meets(second, a, b int) Encounter {
+	return Encounter{Begin: time.Duration(second) * time.Second, A: a, B: b}
+}
+
+func TestReadContacts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text   string
+		people int
+		want   []Encounter
+	}{
+		"one line":                   {"40 1 2\n", 2, []Encounter{meets(20, 0, 1)}},
+		"without its end":            {"40 1 2", 2, []Encounter{meets(20, 0, 1)}},
+		"ended as on Windows":        {"40 1 2\r\n60 1 2\r\n", 2, []Encounter{meets(20, 0, 1)}},
+		"with tabs and many spaces":  {"\t40   1\t2  \n", 2, []Encounter{meets(20, 0, 1)}},
+		"the midnight itself":        {"0 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		"the first slot":             {"20 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		"the last moment of a year":  {"31622400 1 2\n", 2, []Encounter{meets(31622380, 0, 1)}},
+		"badge 0":                    {"40 0 5\n", 2, []Encounter{meets(20, 0, 1)}},
+		"a badge with a long number": {"40 9223372036854775807 5\n", 2, []Encounter{meets(20, 0, 1)}},
+
+		// Runs of slots: 20 s apart they are one encounter, 40 s apart two.
+		"a run":                    {"20 1 2\n40 1 2\n60 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		"a gap of one slot":        {"20 1 2\n60 1 2\n", 2, []Encounter{meets(0, 0, 1), meets(40, 0, 1)}},
+		"two runs":                 {"20 1 2\n40 1 2\n80 1 2\n100 1 2\n", 2, []Encounter{meets(0, 0, 1), meets(60, 0, 1)}},
+		"from midnight on":         {"0 1 2\n20 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		"midnight, then a gap":     {"0 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1), meets(20, 0, 1)}},
+		"another pair is no gap":   {"20 1 2\n40 3 4\n40 1 2\n60 3 4\n", 4, []Encounter{meets(0, 0, 1), meets(20, 2, 3)}},
+		"another pair joins none":  {"20 1 2\n40 1 3\n60 1 2\n", 3, []Encounter{meets(0, 0, 1), meets(20, 0, 2), meets(40, 0, 1)}},
+		"repeated lines":           {"20 1 2\n20 1 2\n40 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		"the same pair turned":     {"20 1 2\n40 2 1\n20 2 1\n", 2, []Encounter{meets(0, 0, 1)}},
+		"unsorted":                 {"60 2 1\n20 1 2\n100 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1), meets(80, 0, 1)}},
+		"unsorted, the gap filled": {"60 1 2\n20 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+
+		// Badges are numbered in ascending order, as numbers, not in the order of the lines.
+		"badges":              {"20 1000 42\n40 42 7\n", 3, []Encounter{meets(0, 1, 2), meets(20, 0, 1)}},
+		"badges as numbers":   {"20 10 9\n20 9 100\n", 3, []Encounter{meets(0, 0, 1), meets(0, 0, 2)}},
+		"written with zeros":  {"20 007 42\n40 7 042\n", 2, []Encounter{meets(0, 0, 1)}},
+		"in order of persons": {"20 3 4\n20 1 4\n20 1 2\n", 4, []Encounter{meets(0, 0, 1), meets(0, 0, 3), meets(0, 2, 3)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, want := readBoth(t, tt.text), (Contacts{People: tt.people, Encounters: tt.want}); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// TestReadContactsErrors: an error in a line names the file and the line.
+func TestReadContactsErrors(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"no line":              {"", ": no line"},
+		"an empty line":        {"\n", `:1: "": want three numbers: t i j`},
+		"an empty line within": {"20 1 2\n\n40 1 2\n", `:2: "": want three numbers: t i j`},
+		"an empty line behind": {"20 1 2\n\n", `:2: "": want three numbers: t i j`},
+		"two numbers":          {"20 1 2\n20 1\n", `:2: "20 1": want three numbers: t i j`},
+		"four numbers":         {"20 1 2 3\n", `:1: "20 1 2 3": want three numbers: t i j`},
+		"a comment":            {"# of contacts\n", `:1: t: "#": want a number from 0 on`},
+		"a word as the time":   {"x 1 2\n", `:1: t: "x": want a number from 0 on`},
+		"a word as a badge":    {"20 1 2\n40 y 2\n", `:2: i: "y": want a number from 0 on`},
+		"a word as the other":  {"20 1 2\n40 1 2\n40 1 z\n", `:3: j: "z": want a number from 0 on`},
+		"a fraction":           {"20.0 1 2\n", `:1: t: "20.0": want a number from 0 on`},
+		"before midnight":      {"-20 1 2\n", `:1: t: "-20": want a number from 0 on`},
+		"a badge below 0":      {"20 1 -2\n", `:1: j: "-2": want a number from 0 on`},
+		"too large a number":   {"20 1 9223372036854775808\n", `:1: j: "9223372036854775808": want a number from 0 on`},
+		"between two slots":    {"20 1 2\n30 1 2\n", `:2: t: 30: want a multiple of 20 seconds`},
+		"a second too early":   {"19 1 2\n", `:1: t: 19: want a multiple of 20 seconds`},
+		"a year":               {"31622420 1 2\n", `:1: t: 31622420: want less than a year`},
+		"as Unix time":         {"1247652000 1 2\n", `:1: t: 1247652000: want less than a year`},
+		"one badge":            {"20 7 7\n", `:1: i and j are the same badge`},
+		"one badge, twice":     {"20 7 007\n", `:1: i and j are the same badge`},
+		"more than one error":  {"20 1 2\n21 1 2\nx\n", `:2: t: 21: want a multiple of 20 seconds`},
+		"far down":             {strings.Repeat("20 1 2\n", 9999) + "20 1\n", `:10000: "20 1": want three numbers: t i j`},
+		"an endless line":      {"20 1 2\n" + strings.Repeat("1", 1<<17), `:2: bufio.Scanner: token too long`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for file, content := range map[string][]byte{"contacts.dat": []byte(tt.text), "contacts.dat.gz": compressed(t, tt.text)} {
+				path := writeFile(t, file, content)
+				c, err := ReadContacts(path)
+				if want := "contacts: " + path + tt.want; err == nil || err.Error() != want {
+					t.Errorf("got %v, want %q", err, want)
+				}
+				if !reflect.DeepEqual(c, Contacts{}) {
+					t.Errorf("got %+v beside the error, want nothing", c)
+				}
+			}
+		})
+	}
+}
+
+// TestReadContactsFiles: files that are not what they seem are errors that name the file.
+func TestReadContactsFiles(t *testing.T) {
+	whole := compressed(t, strings.Repeat("20 1 2\n", 1000))
+	damaged := slices.Clone(whole)
+	damaged[len(damaged)-5] ^= 1 // in the checksum
+	dir := t.TempDir()
+	for name, path := range map[string]string{
+		"no file":                  filepath.Join(dir, "nowhere.dat"),
+		"a folder":                 dir,
+		"only the mark of gzip":    writeFile(t, "mark.gz", whole[:2]),
+		"cut off within the lines": writeFile(t, "cut.gz", whole[:len(whole)-12]),
+		"cut off at the checksum":  writeFile(t, "sum.gz", whole[:len(whole)-8]),
+		"damaged":                  writeFile(t, "damaged.gz", damaged),
+		"zip":                      writeFile(t, "contacts.zip", []byte("PK\x03\x04")),
+		"compressed twice":         writeFile(t, "twice.gz", compressed(t, string(whole))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c, err := ReadContacts(path); err == nil || !strings.HasPrefix(err.Error(), "contacts: ") || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %+v, %v, want an error that names %s", c, err, path)
+			}
+		})
+	}
+}
+
+// TestReadContactsTogether: gzip files written one behind the other are one.
+func TestReadContactsTogether(t *testing.T) {
+	two := append(compressed(t, "20 1 2\n"), compressed(t, "40 1 2\n80 1 2\n")...)
+	c, err := ReadContacts(writeFile(t, "two.gz", two))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Encounter{meets(0, 0, 1), meets(60, 0, 1)}; !slices.Equal(c.Encounters, want) {
+		t.Errorf("got %v, want %v", c.Encounters, want)
+	}
+}
+
+// FuzzParseContacts compares with a dumb model: an encounter begins where a pair has a slot and does not have the one
+// before it.
+func FuzzParseContacts(f *testing.F) {
+	for _, text := range []string{
+		"20 1 2\n40 1 2\n80 2 1\n", "0 3 4\n20 3 4\n40 4 3\n100 1 2\n", "20 007 42\r\n40 7 042", "", "\n", "20 1 2\n\n",
+		"20 1 1\n", "-20 1 2\n", "30 1 2\n", "20 1\n", "20 1 2 3\n", "31622420 1 2\n", "+20 +1 +2\n", "20 1 9223372036854775807\n",
+		"x", "20 1 2\x00\n", "\xff\xfe",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseContacts(strings.NewReader(text), "file")
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "contacts: file:") || !reflect.DeepEqual(c, Contacts{}) {
+				t.Errorf("got %+v, %v, want nothing but an error that names the file", c, err)
+			}
+			return
+		}
+		want := dumbContacts(t, text)
+		if !reflect.DeepEqual(c, want) {
+			t.Errorf("got %+v, want %+v", c, want)
+		}
+	})
+}
+
+func dumbContacts(t *testing.T, text string) Contacts {
+	t.Helper()
+	type slot struct{ at, a, b int64 }
+	has := map[slot]bool{}
+	var badges []int64
+	for line := range strings.Lines(text) {
+		var at, a, b int64
+		if n, err := fmt.Sscanf(strings.Join(strings.Fields(line), " "), "%d %d %d", &at, &a, &b); n != 3 || at < 0 || a < 0 || b < 0 || a == b || at%20 != 0 {
+			t.Fatalf("%q was taken: %v", line, err)
+		}
+		has[slot{at, min(a, b), max(a, b)}] = true
+		badges = append(badges, a, b)
+	}
+	slices.Sort(badges)
+	badges = slices.Compact(badges)
+	c := Contacts{People: len(badges)}
+	for s := range has {
+		if !has[slot{s.at - 20, s.a, s.b}] {
+			c.Encounters = append(c.Encounters, meets(int(max(0, s.at-20)), slices.Index(badges, s.a), slices.Index(badges, s.b)))
+		}
+	}
+	slices.SortFunc(c.Encounters, func(x, y Encounter) int {
+		return cmp.Or(cmp.Compare(x.Begin, y.Begin), cmp.Compare(x.A, y.A), cmp.Compare(x.B, y.B))
+	})
+	return c
+}
