@@ -105,8 +105,16 @@ func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 			Records: []fact.Record{{Fact: fact.RulesAdopted{Rules: inForce}}, {Fact: fact.TimePassed{Time: c.Now()}}},
 			Fences:  map[fact.Family]fact.Seq{fact.Roster: 0, fact.Clock: 0},
 		})
-		if err != nil && !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) {
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) && !errors.Is(err, eventlog.ErrNotStored) {
 			return err
+		}
+		select {
+		case <-time.After(retryPause): // another gateway was first, or nobody knows yet: look again
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
