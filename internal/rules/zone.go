@@ -61,13 +61,11 @@ func zoneOf(location *time.Location) ([]fact.ZoneOffset, error) {
 	return table, nil
 }
 
-// entryAt returns the entry for a change of the offset at the Unix second.
+// entryAt returns the entry for a change of the offset at the Unix second. A slot is of the day in which it begins, so a
+// change within one, as at a minute past midnight in St. John's until 2011, holds from the next slot on.
 func entryAt(location *time.Location, at int64) (fact.ZoneOffset, error) {
-	if at%secondsPerQuarter != 0 {
-		return fact.ZoneOffset{}, fmt.Errorf("its offset changes at %s: must change on a quarter hour", instant(at))
-	}
 	quarters, err := quartersAt(location, at)
-	return fact.ZoneOffset{From: fact.Slot(at / secondsPerQuarter), Quarters: quarters}, err
+	return fact.ZoneOffset{From: fact.Slot((at + secondsPerQuarter - 1) / secondsPerQuarter), Quarters: quarters}, err
 }
 
 func quartersAt(location *time.Location, at int64) (int8, error) {

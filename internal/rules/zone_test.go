@@ -76,7 +76,7 @@ func TestLocalDayAgreesWithTime(t *testing.T) {
 	}
 	places := map[string]place{}
 	names := []string{
-		"Asia/Tokyo", "Asia/Kathmandu", "Europe/Paris", "Australia/Lord_Howe", "America/New_York",
+		"Asia/Tokyo", "Asia/Kathmandu", "Europe/Paris", "Australia/Lord_Howe", "America/New_York", "America/St_Johns",
 		"Pacific/Chatham", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Casablanca", "America/Caracas", "UTC",
 	}
 	for _, name := range names {
