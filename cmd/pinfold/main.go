@@ -23,13 +23,15 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitDiverged = 3 // a view, a replica and the log do not agree: look before you start it again
+	exitBroken   = 4 // an audit found that a log does not hold
 )
 
 const description = `The system behind a digital pin for the Games.
 
 Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data.
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree,
+4 an audit found that a log does not hold.
 
 Examples:
   pinfold demo                                  everything in one process, with a small crowd
@@ -51,6 +53,7 @@ type CLI struct {
 	Status  statusCommand  `cmd:"" help:"Show where the services that run stand."`
 	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
+	Audit   auditCommand   `cmd:"" help:"Export the log, and prove that every medal was earned."`
 }
 
 func main() {
@@ -110,6 +113,10 @@ func exitCode(err error) int {
 	var misfit *fold.MisfitError
 	if errors.As(err, &diverged) || errors.As(err, &misfit) {
 		return exitDiverged
+	}
+	var broken *brokenError
+	if errors.As(err, &broken) {
+		return exitBroken
 	}
 	return exitFailed
 }

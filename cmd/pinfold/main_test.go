@@ -42,7 +42,7 @@ func TestConferenceTwice(t *testing.T) {
 		t.Errorf("the second visit changed the view of rewards: digest %v, before %v", got, rewards)
 	}
 	if second := verifyAtRest(t, data, newReceipts()); second != first {
-		t.Errorf("%d derived facts after the second visit, %d after the first", second, first)
+		t.Errorf("the log has come to %+v after the second visit, %+v after the first", second, first)
 	}
 
 	removeViews(t, data)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"pinfold/internal/audit"
 	"pinfold/internal/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
@@ -43,121 +44,81 @@ func (r *receipts) answered(raw []byte, a *gatewayv1.Answer) {
 	r.at[sha256.Sum256(raw)] = fact.Seq(a.GetSeq())
 }
 
-// verifier folds a whole log again, by itself, and compares.
-type verifier struct {
-	cores      []fold.Core
-	states     []*view.Memory
-	expected   map[fact.Family][]fact.Record // derived and not met yet
-	statements map[fact.Seq][32]byte
-	derived    int
+// awarded is what a log has come to.
+type awarded struct {
+	friendships, medals, backgrounds uint64
 }
 
-// verifyLog checks that every derived fact stands in the log once and in order, that every receipt is kept, that the
-// views of the cores hold together, and that each of the resting views is the fold of the log up to its position. It
-// returns the number of derived facts.
-func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) int {
+// verifyLog audits the log, and checks that every receipt is kept and that each of the resting views is the fold of the
+// log up to its position.
+func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) awarded {
 	t.Helper()
-	v := &verifier{
-		cores:    []fold.Core{gateway.Core{}, tap.Core{}, rewards.Core{}, steps.Core{}},
-		expected: map[fact.Family][]fact.Record{}, statements: map[fact.Seq][32]byte{},
+	_, messages, err := audit.FromLog(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for range v.cores {
-		v.states = append(v.states, view.NewMemory())
+	report, err := audit.Verify(t.Context(), "tokyo2020", messages, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, f := range report.Findings {
+		t.Errorf("audit: %+v", f)
+	}
+	compareViews(t, log, r, views)
+	return awarded{report.Friendships, report.Medals, report.Backgrounds}
+}
+
+// compareViews folds the log by itself, and compares receipts and views with what it meets.
+func compareViews(t testing.TB, log eventlog.Log, r *receipts, views []resting) {
+	t.Helper()
+	cores := map[string]fold.Core{"gateway": gateway.Core{}, "tap": tap.Core{}, "rewards": rewards.Core{}, "steps": steps.Core{}}
+	states := map[string]*view.Memory{}
+	for name := range cores {
+		states[name] = view.NewMemory()
+	}
+	statements := map[fact.Seq][32]byte{}
 	met := 0
 	for e := range entries(t, log) {
-		v.fold(t, e)
+		switch f := e.Fact.(type) {
+		case fact.HalfReported:
+			statements[e.Seq] = sha256.Sum256(statement.AppendHalf(nil, f.Half))
+		case fact.StepsReported:
+			statements[e.Seq] = sha256.Sum256(statement.AppendStepReport(nil, f.Report))
+		}
+		for name, core := range cores {
+			if slices.Contains(core.ActsOn(), e.Fact.Family()) {
+				_ = states[name].Update(func(tx kv.Tx) error { core.Step(tx, e); return nil })
+			}
+		}
 		for _, at := range views {
 			if at.seq == e.Seq {
 				met++
-				v.compare(t, at)
+				at.compare(t, states[at.service])
 			}
 		}
 	}
 	if met != len(views) {
 		t.Errorf("%d of %d views are of this log", met, len(views))
 	}
-	for family, rest := range v.expected {
-		if len(rest) > 0 {
-			t.Errorf("%d facts of %s are missing in the log, the first is %+v", len(rest), family, rest[0])
-		}
-	}
 	for key, seq := range r.at {
-		if v.statements[seq] != key {
+		if statements[seq] != key {
 			t.Fatalf("the statement that was accepted with sequence %d is not there", seq)
 		}
 	}
-	v.checkStates(t)
-	return v.derived
 }
 
-func (v *verifier) fold(t testing.TB, e fact.Entry) {
-	family := e.Fact.Family()
-	switch f := e.Fact.(type) {
-	case fact.HalfReported:
-		v.statements[e.Seq] = sha256.Sum256(statement.AppendHalf(nil, f.Half))
-	case fact.StepsReported:
-		v.statements[e.Seq] = sha256.Sum256(statement.AppendStepReport(nil, f.Report))
-	}
-	if family.Derived() {
-		rest := v.expected[family]
-		if len(rest) == 0 || rest[0] != e.Record {
-			t.Fatalf("sequence %d holds %+v, which is not what the fold derives next", e.Seq, e.Record)
+func (v resting) compare(t testing.TB, state *view.Memory) {
+	t.Helper()
+	_ = state.View(func(r view.Reader) error {
+		if want := fold.Digest(r); v.digest != want {
+			t.Errorf("%s: digest %v at sequence %d, the log folds to %v", v.service, v.digest, v.seq, want)
 		}
-		v.expected[family] = rest[1:]
-		v.derived++
-	}
-	for i, core := range v.cores {
-		if slices.Contains(core.ActsOn(), family) {
-			_ = v.states[i].Update(func(tx kv.Tx) error { v.expect(core, e, core.Step(tx, e)); return nil })
-		}
-	}
+		return nil
+	})
 }
 
-func (v *verifier) expect(core fold.Core, cause fact.Entry, facts []fact.Fact) {
-	for i, f := range facts {
-		v.expected[core.Derives()] = append(v.expected[core.Derives()], fact.Record{
-			Fact: f, Derivation: fact.Derivation{Cause: cause.Seq, Index: uint32(i), Count: uint32(len(facts))},
-		})
-	}
-}
-
-func (v *verifier) compare(t testing.TB, at resting) {
-	for i, core := range v.cores {
-		if core.Name() != at.service {
-			continue
-		}
-		_ = v.states[i].View(func(r view.Reader) error {
-			if want := fold.Digest(r); at.digest != want {
-				t.Errorf("%s: digest %v at sequence %d, the log folds to %v", at.service, at.digest, at.seq, want)
-			}
-			return nil
-		})
-	}
-}
-
-func (v *verifier) checkStates(t testing.TB) {
-	for i, core := range v.cores {
-		_ = v.states[i].View(func(r view.Reader) error {
-			var err error
-			switch core.(type) {
-			case tap.Core:
-				err = tap.Check(r)
-			case rewards.Core:
-				err = rewards.Check(r)
-			case steps.Core:
-				err = steps.Check(r)
-			}
-			if err != nil {
-				t.Errorf("%s: %v", core.Name(), err)
-			}
-			return nil
-		})
-	}
-}
-
-// verifyAtRest verifies the log and the views of a stopped `pinfold up`. It returns the number of derived facts.
-func verifyAtRest(t testing.TB, data string, r *receipts) int {
+// verifyAtRest verifies the log and the views of a stopped `pinfold up`.
+func verifyAtRest(t testing.TB, data string, r *receipts) awarded {
 	t.Helper()
 	var views []resting
 	for _, service := range serviceNames {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -13,6 +16,7 @@ import (
 // Embedded is a NATS server with JetStream inside this process. It fsyncs every batch before it answers.
 type Embedded struct {
 	server *server.Server
+	lock   *flock.Flock
 	logger *slog.Logger
 }
 
@@ -22,6 +26,10 @@ const startTimeout = 30 * time.Second
 // StartEmbedded starts a server that keeps its streams in dir. With listen empty it has no listener, and is reached
 // through Connect only; otherwise it listens on that loopback port, for tests of several processes (-1 = any free one).
 func StartEmbedded(dir string, listen int, logger *slog.Logger) (*Embedded, error) {
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "pinfold",
 		Host:       "127.0.0.1",
@@ -33,20 +41,38 @@ func StartEmbedded(dir string, listen int, logger *slog.Logger) (*Embedded, erro
 		SyncAlways: true,
 	})
 	if err != nil {
+		_ = lock.Unlock()
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	e := &Embedded{server: s, logger: logger.With("component", "nats")}
+	e := &Embedded{server: s, lock: lock, logger: logger.With("component", "nats")}
 	s.SetLoggerV2(serverLog{e.logger}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {
 		e.Stop()
-		return nil, fmt.Errorf("embedded NATS: not ready within %v (is %s in use by another process?)", startTimeout, dir)
+		return nil, fmt.Errorf("embedded NATS: not ready within %v", startTimeout)
 	}
 	if !s.JetStreamEnabled() {
 		e.Stop()
 		return nil, errors.New("embedded NATS: JetStream did not start")
 	}
 	return e, nil
+}
+
+// lockDir keeps a second server from the folder: the server itself does not, and two would damage the log. The lock ends
+// with the process, however it ends.
+func lockDir(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: lock %s: %w", dir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("embedded NATS: %s is in use by another process", dir)
+	}
+	return lock, nil
 }
 
 // Connect returns a new connection within the process.
@@ -64,6 +90,7 @@ func (e *Embedded) URL() string { return e.server.ClientURL() }
 func (e *Embedded) Stop() {
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
+	_ = e.lock.Unlock()
 }
 
 // serverLog passes on what an operator should know; the server's notices are about itself only.

@@ -544,3 +544,21 @@ func TestOpenRefusesOtherStreams(t *testing.T) {
 		})
 	}
 }
+
+// TestEmbeddedLock starts a second server on a folder in use.
+func TestEmbeddedLock(t *testing.T) {
+	dir := t.TempDir()
+	first, err := eventlog.StartEmbedded(dir, 0, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eventlog.StartEmbedded(dir, 0, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("a second server: got %v, want that the folder is in use", err)
+	}
+	first.Stop()
+	again, err := eventlog.StartEmbedded(dir, 0, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Stop()
+}

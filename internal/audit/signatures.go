@@ -1,0 +1,150 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/kv"
+	"pinfold/internal/statement"
+	"pinfold/internal/view"
+	"pinfold/services/gateway"
+)
+
+// runSize is how many messages go through the stages together: the work of one worker at a time, and what a fold
+// takes in one transaction.
+const runSize = 2048
+
+// run is a row of messages on its way through the stages. Each slice but the first has an element for each message;
+// it is written by one stage and read by those after it.
+type run struct {
+	messages []eventlog.Message
+
+	decoded chan struct{} // closed once these are there:
+	entries []fact.Entry  // zero where the message cannot be decoded
+	errs    []error
+
+	// Of the ordered stage.
+	skip []bool            // out of place: left out of all that follows
+	keys []*fact.PublicKey // of the pin whose signature is to be verified; nil = there is none
+
+	signed chan struct{} // closed once this is there:
+	marks  []mark
+}
+
+// mark says of a statement whose signature was verified what tells it from others. The zero one stands for all else.
+type mark struct {
+	pin     fact.PinID
+	counter fact.Counter
+	hash    [16]byte // the first bytes of the SHA-256 of the statement
+	ok      bool
+}
+
+func newRun(messages []eventlog.Message) *run {
+	n := len(messages)
+	return &run{
+		messages: messages, decoded: make(chan struct{}), entries: make([]fact.Entry, n), errs: make([]error, n),
+		skip: make([]bool, n), keys: make([]*fact.PublicKey, n), signed: make(chan struct{}), marks: make([]mark, n),
+	}
+}
+
+// decode decodes all messages.
+func (c *run) decode() {
+	defer close(c.decoded)
+	for i, m := range c.messages {
+		c.entries[i], c.errs[i] = m.Decode()
+	}
+}
+
+// verify verifies the signatures of all statements whose key is known.
+func (c *run) verify(games string, out *findings) {
+	defer close(c.signed)
+	raw := make([]byte, 0, statement.MaxSize)
+	for i, key := range c.keys {
+		if key == nil {
+			continue
+		}
+		e := c.entries[i]
+		switch f := e.Fact.(type) {
+		case fact.HalfReported:
+			raw = statement.AppendHalf(raw[:0], f.Half)
+			c.marks[i] = verified(*key, raw, f.Signature, mark{pin: f.Half.Pin, counter: f.Half.Counter})
+		case fact.StepsReported:
+			raw = statement.AppendStepReport(raw[:0], f.Report)
+			c.marks[i] = verified(*key, raw, f.Signature, mark{pin: f.Report.Pin, counter: f.Report.Counter})
+		case fact.PinPaired:
+			checkProof(games, *key, e.Seq, f, out)
+			continue
+		}
+		if !c.marks[i].ok {
+			out.add(e.Seq, BadSignature, "the signature of the pin over its statement", "another signature: "+describeStatement(e.Fact))
+		}
+	}
+}
+
+// verified returns the mark of the statement, or the zero one if the signature is not the key's.
+func verified(key fact.PublicKey, raw []byte, sig fact.Signature, m mark) mark {
+	if !statement.Verify(key, raw, sig) {
+		return mark{}
+	}
+	sum := sha256.Sum256(raw)
+	m.hash, m.ok = [16]byte(sum[:16]), true
+	return m
+}
+
+func checkProof(games string, key fact.PublicKey, seq fact.Seq, f fact.PinPaired, out *findings) {
+	who := fmt.Sprintf("pin %v, wearer %v", f.Proof.Pin, f.Wearer)
+	if f.Proof.Challenge != statement.Challenge(games, f.Wearer, f.Random) {
+		out.add(seq, BadProof, "a proof for the challenge of that wearer of the Games "+games, "a proof for another challenge: "+who)
+	}
+	if !statement.Verify(key, statement.AppendProof(nil, f.Proof), f.Signature) {
+		out.add(seq, BadProof, "the signature of the pin over its proof", "another signature: "+who)
+	}
+}
+
+// weak reports whether signatures can be made up for the key. It asks admission, with a roster that is empty.
+func weak(key fact.PublicKey) bool {
+	weak := false
+	_ = view.NewMemory().View(func(r view.Reader) error {
+		_, err := gateway.Register(kv.Reader(r), []fact.PinID{key.PinID()}, []fact.PublicKey{key})
+		weak = err != nil
+		return nil
+	})
+	return weak
+}
+
+// counters finds one counter on two different statements of a pin: the sign of a cloned key. It remembers every
+// verified statement of the log, which takes some 80 bytes each: 400 MB for 5 million.
+type counters struct {
+	seen map[counted]use
+}
+
+type counted struct {
+	pin     fact.PinID
+	counter fact.Counter
+}
+
+type use struct {
+	hash [16]byte
+	seq  fact.Seq
+}
+
+// check notes the statements of a run, and reports those whose counter was used before for another one.
+func (cs *counters) check(c *run, out *findings) {
+	for i, m := range c.marks {
+		if !m.ok {
+			continue
+		}
+		seq := c.entries[i].Seq
+		key := counted{pin: m.pin, counter: m.counter}
+		first, used := cs.seen[key]
+		switch {
+		case !used:
+			cs.seen[key] = use{hash: m.hash, seq: seq}
+		case first.hash != m.hash:
+			out.add(seq, ClonedKey, fmt.Sprintf("counter %d of pin %v on the statement of sequence %d only", m.counter, m.pin, first.seq),
+				"it on another statement: "+describeStatement(c.entries[i].Fact))
+		}
+	}
+}
