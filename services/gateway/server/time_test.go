@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,13 +160,33 @@ func TestKeepTimeWrongClock(t *testing.T) {
 					}
 				}
 				claimed, _ := times(t, log)
-				// A clock that is ahead finds at each of its ticks that a minute has passed.
-				if len(claimed) > 4*minutes+1 {
-					t.Errorf("got %d facts in %d minutes, want at most one at each tick", len(claimed), minutes)
+				if len(claimed) > 2*minutes+2 {
+					t.Errorf("got %d facts in %d minutes, want at most one a minute of each gateway", len(claimed), minutes)
 				}
 			})
 		})
 	}
+}
+
+// TestKeepTimeSetBack: a clock that was a year ahead is set right, and the time goes on at once.
+func TestKeepTimeSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := begun(t, eventlog.Faults{})
+		var ahead atomic.Int64
+		ahead.Store((365 * 24 * time.Hour).Milliseconds())
+		a := startGateway(t, log, func(c *Config) {
+			c.Now = func() fact.UnixMilli { return machineClock() + fact.UnixMilli(ahead.Load()) }
+		})
+		keep(t, a)
+		pass(3 * TimeInterval)
+		ahead.Store(0)
+		for range 3 {
+			pass(TimeInterval + TimeInterval/4)
+			if late := time.Duration(machineClock()-foldTime(t, a.runner)) * time.Millisecond; late > TimeInterval+TimeInterval/4 {
+				t.Errorf("the folds are %v late", late)
+			}
+		}
+	})
 }
 
 // TestKeepTimeAloneBehind: a gateway that is alone with a clock that is behind says nothing until it has caught up with
