@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 		return nil, fmt.Errorf("%w: %s", ErrNoLog, games)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("log: look for the stream of %s: %w", games, err)
+		return nil, fmt.Errorf("%w: look for the stream of %s: %w", ErrUnreachable, games, err)
 	}
 	epoch, err := epochOf(games, name)
 	if err != nil {
@@ -45,7 +46,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	}
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("log: stream %s: %w", name, err)
+		return nil, fmt.Errorf("%w: stream %s: %w", ErrUnreachable, name, err)
 	}
 	if err := checkStream(stream.CachedInfo().Config); err != nil {
 		return nil, err
@@ -99,9 +100,18 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 		AllowAtomicPublish: true,
 	})
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil, fmt.Errorf("log: make the stream of %s: %w", games, err)
+		return nil, createError(games, err)
 	}
 	return Open(ctx, nc, games)
+}
+
+// createError tells an answer of the server, which will be the same again, from none, and from that of a server that is
+// not ready.
+func createError(games string, err error) error {
+	if api, answered := errors.AsType[*jetstream.APIError](err); answered && api.Code != http.StatusServiceUnavailable {
+		return fmt.Errorf("log: make the stream of %s: %w", games, err)
+	}
+	return fmt.Errorf("%w: make the stream of %s: %w", ErrUnreachable, games, err)
 }
 
 // Head implements Log.
@@ -111,7 +121,7 @@ func (l *JetStream) Head(ctx context.Context) (Head, error) {
 		return Head{}, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("log: %w", err)
+		return Head{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return Head{Epoch: l.epoch, Last: fact.Seq(info.State.LastSeq)}, nil
 }
@@ -122,7 +132,11 @@ func (l *JetStream) Append(ctx context.Context, b Batch) (fact.Seq, error) {
 	if err != nil {
 		return 0, err
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs)
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnanswered, err)
+	}
+	// Without an answer to the first message, for which the library would wait whatever the context says.
+	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs, jetstreamext.BatchFlowControl{AckFirst: false})
 	if err != nil {
 		return 0, appendError(err)
 	}
@@ -156,6 +170,7 @@ func (l *JetStream) messages(b Batch) ([]*nats.Msg, error) {
 
 // The server's error codes that Append tells apart (nats-server, server/errors.json).
 const (
+	codeAccountResources      = 10002
 	codeInsufficientResources = 10023
 	codeStorageExceeded       = 10047
 	codeStreamNotMatch        = 10060
@@ -177,7 +192,7 @@ func appendError(err error) error {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case codeStreamNotMatch:
 		return fmt.Errorf("%w: %w", ErrReplaced, err)
-	case codeInsufficientResources, codeStorageExceeded:
+	case codeAccountResources, codeInsufficientResources, codeStorageExceeded:
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case codeStoreFailed:
 		if strings.Contains(api.Description, "maximum") {
@@ -221,7 +236,7 @@ func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
 		return nil, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("log: read from %d: %w", from, err)
+		return nil, fmt.Errorf("%w: read from %d: %w", ErrUnreachable, from, err)
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry),
 		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))

@@ -108,5 +108,8 @@ var (
 // ErrNoLog says that there is no stream for the Games yet.
 var ErrNoLog = errors.New("log: no stream for these Games")
 
+// ErrUnreachable says that the log could not be asked: the server is away, starts, or has no leader. It passes.
+var ErrUnreachable = errors.New("log: not reached")
+
 // errClosed is what Next returns behind Close.
 var errClosed = errors.New("log: the reader is closed")

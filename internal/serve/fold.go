@@ -49,8 +49,11 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 		return err
 	}
 	defer store.Close()
-	runner, err := fold.Open(ctx, fold.Config{Core: core, Log: log, View: store, Logger: c.Logger})
-	if err != nil {
+	var runner *fold.Runner
+	if err := Reach(ctx, c.Logger, func() (err error) {
+		runner, err = fold.Open(ctx, fold.Config{Core: core, Log: log, View: store, Logger: c.Logger})
+		return err
+	}); err != nil {
 		return IgnoreEnd(ctx, err)
 	}
 	server := New(c.Logger)
@@ -72,8 +75,11 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 }
 
 func catchUp(ctx context.Context, c Config, log eventlog.Log, runner *fold.Runner, server *Server, ready func() error) error {
-	head, err := log.Head(ctx)
-	if err != nil {
+	var head eventlog.Head
+	if err := Reach(ctx, c.Logger, func() (err error) {
+		head, err = log.Head(ctx)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := runner.Wait(ctx, head.Last); err != nil {
@@ -106,30 +112,36 @@ func RunAfterLog(ctx context.Context, c Config, core fold.Core, api func(*fold.R
 	return Run(ctx, c, log, core, api)
 }
 
-// pollLog is how often a service that was started before the log was made looks for it.
+// pollLog is how often a service that starts asks a log that is not there, or not reached.
 const pollLog = 200 * time.Millisecond
 
-// awaitLog opens the log of the Games, and waits until there is one: a gateway makes it.
-func awaitLog(ctx context.Context, c Config) (eventlog.Log, error) {
-	said := false
-	for {
-		log, err := eventlog.Open(ctx, c.NATS, c.Games)
-		if err == nil {
-			return log, nil
-		}
-		if ctx.Err() != nil || !errors.Is(err, eventlog.ErrNoLog) && !errors.Is(err, context.DeadlineExceeded) {
-			return nil, err
+// Reach calls f until the log is there and answers, and returns what f returns then. It is for the start of a service,
+// which may come before that of its NATS cluster.
+func Reach(ctx context.Context, logger *slog.Logger, f func() error) error {
+	for said := false; ; {
+		err := f()
+		if !errors.Is(err, eventlog.ErrNoLog) && !errors.Is(err, eventlog.ErrUnreachable) {
+			return err
 		}
 		if !said {
-			c.Logger.Info("waiting for the log: a gateway makes it", "games", c.Games)
+			logger.Info("waiting for the log", "why", err)
 			said = true
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(pollLog):
 		}
 	}
+}
+
+// awaitLog opens the log of the Games, and waits until there is one: a gateway makes it.
+func awaitLog(ctx context.Context, c Config) (log eventlog.Log, err error) {
+	err = Reach(ctx, c.Logger, func() (err error) {
+		log, err = eventlog.Open(ctx, c.NATS, c.Games)
+		return err
+	})
+	return log, err
 }
 
 // IgnoreEnd drops the error of something that was cut off because the context ended.

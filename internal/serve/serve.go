@@ -90,6 +90,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
+		s.Serving(false)
 		s.health.Shutdown()
 		cut := time.AfterFunc(stopGrace, s.Stop)
 		defer cut.Stop()

@@ -121,7 +121,11 @@ func (c *committer) run(ctx context.Context) error {
 			c.end()
 			return nil
 		}
-		for batch := c.take(); len(batch) > 0; batch = c.take() {
+		for ctx.Err() == nil {
+			batch := c.take()
+			if len(batch) == 0 {
+				break
+			}
 			c.commit(ctx, batch)
 		}
 	}

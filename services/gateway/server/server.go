@@ -57,8 +57,11 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	head, err := log.Head(ctx)
-	if err != nil {
+	var head eventlog.Head
+	if err := serve.Reach(ctx, c.Logger, func() (err error) {
+		head, err = log.Head(ctx)
+		return err
+	}); err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
 	services, err := dial(c.Tap, c.Rewards, c.Steps)
@@ -82,11 +85,14 @@ func Run(ctx context.Context, c Config) error {
 
 // begin opens the log, making it if there is none.
 func begin(ctx context.Context, c Config) (eventlog.Log, error) {
-	log, err := eventlog.Create(ctx, c.NATS, c.Games, c.Replicas)
-	if err != nil {
-		return nil, err
-	}
-	return log, genesis(ctx, c, log)
+	var log eventlog.Log
+	err := serve.Reach(ctx, c.Logger, func() (err error) {
+		if log, err = eventlog.Create(ctx, c.NATS, c.Games, c.Replicas); err != nil {
+			return err
+		}
+		return genesis(ctx, c, log)
+	})
+	return log, err
 }
 
 // genesis returns once the log has begun, with one batch, the rules and the time; of several gateways that write it, the
