@@ -72,7 +72,7 @@ type Runner struct {
 	reader eventlog.Reader
 	held   []eventlog.Message // read and not yet folded
 	pos    position
-	queue  []expected
+	queue  []fact.Record // derived, in the view, and not come by in the log yet
 
 	mu       sync.Mutex
 	progress Progress
@@ -234,7 +234,7 @@ func (r *Runner) turn(ctx context.Context) error {
 		r.publish()
 		return nil
 	}
-	t := turn{runner: r, queue: slices.Clone(r.queue)}
+	t := turn{runner: r}
 	err := r.View.Update(func(tx kv.Tx) error {
 		if err := t.fold(tx, r.held); err != nil {
 			return err
@@ -249,7 +249,7 @@ func (r *Runner) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.queue = t.queue
+	r.queue = append(r.queue[t.popped:], t.added...)
 	r.advance(r.held[t.folded-1])
 	r.held = r.held[t.folded:]
 	r.publish()

@@ -28,7 +28,7 @@ type position struct {
 }
 
 // load reads the position and what is still expected; both are empty in a new view.
-func load(r kv.Reader, core Core) (position, []expected, error) {
+func load(r kv.Reader, core Core) (position, []fact.Record, error) {
 	var pos position
 	v := r.Get(bucket, positionKey)
 	if v == nil {
@@ -41,13 +41,13 @@ func load(r kv.Reader, core Core) (position, []expected, error) {
 	pos.epoch = binary.BigEndian.Uint32(v)
 	pos.seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
 	copy(pos.hash[:], v[12:])
-	var queue []expected
+	var queue []fact.Record
 	for _, payload := range r.Scan(bucket, []byte{queuePrefix}, nil) {
 		record, err := eventlog.Decode(core.Derives(), payload)
 		if err != nil {
 			return pos, nil, fmt.Errorf("view of %s: an expected fact: %w", core.Name(), err)
 		}
-		queue = append(queue, expected{record: record, saved: true})
+		queue = append(queue, record)
 	}
 	return pos, queue, nil
 }
@@ -59,20 +59,15 @@ func (t *turn) save(tx kv.Tx) error {
 	v = binary.BigEndian.AppendUint64(v, uint64(t.last.seq))
 	v = append(v, t.last.hash[:]...)
 	tx.Put(bucket, positionKey, append(v, t.runner.Core.Name()...))
-	for _, d := range t.gone {
-		tx.Delete(bucket, queueKey(d))
+	for _, r := range t.runner.queue[:t.popped] {
+		tx.Delete(bucket, queueKey(r.Derivation))
 	}
-	for i := range t.queue {
-		x := &t.queue[i]
-		if x.saved {
-			continue
-		}
-		payload, err := eventlog.Encode(x.record)
+	for _, r := range t.added {
+		payload, err := eventlog.Encode(r)
 		if err != nil {
 			return err
 		}
-		tx.Put(bucket, queueKey(x.record.Derivation), payload)
-		x.saved = true
+		tx.Put(bucket, queueKey(r.Derivation), payload)
 	}
 	return nil
 }

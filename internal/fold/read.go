@@ -20,7 +20,7 @@ func (r *Runner) Progress() Progress {
 func (r *Runner) publish() {
 	p := Progress{Seq: r.pos.seq, Settled: r.pos.seq}
 	if len(r.queue) > 0 {
-		p.Settled = r.queue[0].record.Derivation.Cause - 1
+		p.Settled = r.queue[0].Derivation.Cause - 1
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,14 +14,8 @@ type turn struct {
 	folded  int           // messages
 	last    position      // of the last one
 	derived []fact.Record // to be in the log before the commit
-	queue   []expected
-	gone    []fact.Derivation // expected ones that the view holds and that came by
-}
-
-// expected is a derived fact that has not come by in the log yet.
-type expected struct {
-	record fact.Record
-	saved  bool // it stands in the view
+	popped  int           // how many of the facts expected before the turn came by
+	added   []fact.Record // to be expected behind those, without what came by within the turn
 }
 
 // fold steps the core over the messages, until they are used up or the next step's facts might not fit the batch.
@@ -61,24 +55,38 @@ func (t *turn) step(tx kv.Tx, e fact.Entry) error {
 	for i, f := range facts {
 		r := fact.Record{Fact: f, Derivation: fact.Derivation{Cause: e.Seq, Index: uint32(i), Count: uint32(len(facts))}}
 		t.derived = append(t.derived, r)
-		t.queue = append(t.queue, expected{record: r})
+		t.added = append(t.added, r)
 	}
 	return nil
 }
 
-// compare checks a recorded fact of the own family against the one that this replica derived.
+// compare checks a recorded fact of the own family against the next one that this replica derived.
 func (t *turn) compare(e fact.Entry) error {
-	if len(t.queue) == 0 {
-		return &DivergedError{Core: t.runner.Core.Name(), Seq: e.Seq, Got: e.Record}
+	diverged := &DivergedError{Core: t.runner.Core.Name(), Seq: e.Seq, Got: e.Record}
+	next := t.next()
+	if next == nil {
+		return diverged
 	}
-	next := t.queue[0]
-	if next.record != e.Record {
-		return &DivergedError{Core: t.runner.Core.Name(), Seq: e.Seq, Want: &next.record, Got: e.Record}
+	if *next != e.Record {
+		diverged.Want = next
+		return diverged
 	}
-	t.queue = t.queue[1:]
-	if next.saved {
-		t.gone = append(t.gone, next.record.Derivation)
+	if t.popped < len(t.runner.queue) {
+		t.popped++
+	} else {
+		t.added = t.added[1:]
 	}
 	t.runner.emit.seen(e)
+	return nil
+}
+
+// next returns the expected fact that comes by next, or nil.
+func (t *turn) next() *fact.Record {
+	switch {
+	case t.popped < len(t.runner.queue):
+		return &t.runner.queue[t.popped]
+	case len(t.added) > 0:
+		return &t.added[0]
+	}
 	return nil
 }
