@@ -99,7 +99,7 @@ func (s *session) play(ctx context.Context, gateway string, contacts crowd.Conta
 	summary, err := crowd.New(crowd.Config{
 		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Times: f.Times, Speed: f.Speed, Progress: progress,
 	}).Play(ctx)
-	if errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
 	return summary, err

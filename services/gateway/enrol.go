@@ -20,7 +20,11 @@ func Register(r kv.Reader, ids []fact.PinID, keys []fact.PublicKey) ([]fact.Fact
 		if smallOrder(key) {
 			return nil, refuse(Malformed, "pins[%d]: pin %v: its key is a point of small order, for which signatures can be made up", i, ids[i])
 		}
-		if _, known := roster.PinByID(r, ids[i]); known || asked[ids[i]] {
+		pin, known := roster.PinByID(r, ids[i])
+		if known && pin.Key != key {
+			return nil, refuse(KeyMismatch, "pins[%d]: pin %v: registered already, with another key that has the same id", i, ids[i])
+		}
+		if known || asked[ids[i]] {
 			continue
 		}
 		asked[ids[i]] = true

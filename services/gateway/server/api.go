@@ -81,12 +81,14 @@ func (a *api) keepTime(ctx context.Context) error {
 		if now < claimed {
 			claimed = 0 // the clock was set back to what is right
 		}
-		_, written, err := a.clock.write(ctx, func(r kv.Reader) ([]fact.Fact, error) {
+		writing, cancel := context.WithTimeout(ctx, TimeInterval/4)
+		_, written, err := a.clock.write(writing, func(r kv.Reader) ([]fact.Fact, error) {
 			if now < max(roster.Now(r), claimed).Add(TimeInterval) {
 				return nil, nil
 			}
 			return []fact.Fact{fact.TimePassed{Time: now}}, nil
 		})
+		cancel()
 		if written > 0 {
 			claimed = now
 		}
@@ -233,7 +235,11 @@ func (a *api) ChooseBackground(ctx context.Context, req *gatewayv1.ChooseBackgro
 		return nil, status.FromContextError(err).Err()
 	}
 	if answer.GetStatus() == gatewayv1.Status_STATUS_REFUSED {
-		return nil, serve.Errorf(codes.Unavailable, answer.GetReason(), "%s", answer.GetDetail())
+		code := codes.Unavailable
+		if answer.GetReason() == gatewayv1.Reason_REASON_LOG_FULL {
+			code = codes.ResourceExhausted
+		}
+		return nil, serve.Errorf(code, answer.GetReason(), "%s", answer.GetDetail())
 	}
 	return gatewayv1.ChooseBackgroundResponse_builder{Seq: answer.GetSeq()}.Build(), nil
 }

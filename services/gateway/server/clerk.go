@@ -30,8 +30,11 @@ func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family) *clerk 
 	return &clerk{log: log, runner: runner, family: family, turn: make(chan struct{}, 1)}
 }
 
-// retryPause is how long a refused or unanswered write waits before it is decided anew.
-const retryPause = 10 * time.Millisecond
+// A refused or unanswered write waits before it is decided anew: this long at first, and twice as long each time.
+const (
+	retryPause = 10 * time.Millisecond
+	maxPause   = time.Second
+)
 
 // write appends the facts that decide returns for the state that it is given, and returns once this gateway has folded
 // them. Without facts to write it returns the sequence of the state that it was decided on. A write that was refused or
@@ -44,7 +47,7 @@ func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, 
 		return 0, 0, unavailable(ctx.Err())
 	}
 	defer func() { <-c.turn }()
-	for {
+	for pause := retryPause; ; pause = min(2*pause, maxPause) {
 		var fence, at fact.Seq
 		var facts []fact.Fact
 		err := c.runner.Query(func(seq fact.Seq, r view.Reader) (err error) {
@@ -59,14 +62,14 @@ func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, 
 		if err == nil {
 			return seq, len(facts), unavailable(c.runner.Wait(ctx, seq))
 		}
-		if err := c.afterFailure(ctx, err); err != nil {
+		if err := c.afterFailure(ctx, err, pause); err != nil {
 			return 0, 0, err
 		}
 	}
 }
 
 // afterFailure folds what made the log refuse a write, if that was it, so that the next one is decided on it.
-func (c *clerk) afterFailure(ctx context.Context, err error) error {
+func (c *clerk) afterFailure(ctx context.Context, err error, pause time.Duration) error {
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
 		return serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_LOG_FULL, "%v", err)
@@ -80,7 +83,7 @@ func (c *clerk) afterFailure(ctx context.Context, err error) error {
 		}
 	}
 	select {
-	case <-time.After(retryPause):
+	case <-time.After(pause):
 		return nil
 	case <-ctx.Done():
 		return unavailable(err)

@@ -77,7 +77,7 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 	minSeq := max(uint64(seq), req.GetMinSeq())
 	var shown *gatewayv1.Face
 	for {
-		face, err := a.readFace(ctx, req.GetWearer(), minSeq)
+		face, err := a.readFace(ctx, req.GetWearer(), minSeq, shown == nil && req.GetMinSeq() > 0)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,8 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 		}
 		select {
 		case <-w.wake:
-			minSeq = uint64(a.hub.changed(w))
+			// Another replica may be behind the one that was read last: what is shown does not go back.
+			minSeq = max(minSeq, shown.GetSeq(), uint64(a.hub.changed(w)))
 		case <-a.hub.done:
 			return errStopping
 		case <-ctx.Done():
@@ -100,12 +101,16 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 
 var errStopping = status.Error(codes.Unavailable, "the gateway stops: watch again")
 
-// readFace reads the face until it succeeds: a service that is being started again is waited for.
-func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64) (*gatewayv1.Face, error) {
+// readFace reads the face until it succeeds: a service that is being started again is waited for. Where the watcher has
+// asked for a sequence that the services do not reach, as after a restore, it is told so.
+func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64, asked bool) (*gatewayv1.Face, error) {
 	for {
 		reading, cancel := context.WithTimeout(ctx, faceTimeout)
 		face, err := a.face(reading, wearer, minSeq)
 		cancel()
+		if asked && serve.Reason(err) == serve.ReasonName(gatewayv1.Reason_REASON_SEQ_NOT_REACHED) {
+			return nil, err
+		}
 		switch status.Code(err) {
 		case codes.OK:
 			return face, nil

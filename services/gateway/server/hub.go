@@ -27,7 +27,7 @@ type hub struct {
 	mu       sync.Mutex
 	pos      fact.Seq // every fact up to it has woken its watchers
 	watchers map[fact.WearerID]map[*watcher]struct{}
-	today    fact.Day // owned by run
+	now      fact.UnixMilli // the time of the folds at pos, 0 before the first that came by; owned by run
 }
 
 // watcher waits for changes of one wearer's face. However many come, it holds one wake and one sequence.
@@ -76,14 +76,18 @@ func (h *hub) changed(w *watcher) fact.Seq {
 // run reads the log and wakes watchers until the context ends.
 func (h *hub) run(ctx context.Context) error {
 	defer close(h.done)
-	for {
+	for pause := retryPause; ; pause = min(2*pause, maxPause) {
+		before := h.pos
 		err := h.read(ctx)
 		if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable || ctx.Err() != nil {
 			return err
 		}
+		if h.pos > before {
+			pause = retryPause
+		}
 		h.logger.Warn("reading the log for watchers failed, trying again", "error", err)
 		select {
-		case <-time.After(retryPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -174,7 +178,7 @@ func (h *hub) touched(ctx context.Context, e fact.Entry) (wearers []fact.WearerI
 	case fact.AwardRevoked, fact.RulesAdopted: // whose award it is, only rewards knows; both are rare
 		return nil, true, nil
 	case fact.TimePassed:
-		everyone, err = h.newDay(ctx, e.Seq)
+		everyone, err = h.newDay(ctx, e)
 		return nil, everyone, err
 	}
 	return nil, false, nil
@@ -193,19 +197,27 @@ func (h *hub) wearerOf(ctx context.Context, seq fact.Seq, id fact.PinID) (wearer
 	return wearer, err
 }
 
-// newDay reports whether the local day has changed since it was asked last.
-func (h *hub) newDay(ctx context.Context, seq fact.Seq) (changed bool, err error) {
-	if err := h.runner.Wait(ctx, seq); err != nil {
+// newDay reports whether the fact may bring a new local day, as the first that comes by may. It goes by the fact and those before it, not by what the fold
+// knows meanwhile, so that the sequence at which it wakes is one at which the other services know the day too.
+func (h *hub) newDay(ctx context.Context, e fact.Entry) (changed bool, err error) {
+	f := e.Fact.(fact.TimePassed)
+	t := min(f.Time, e.Stored)
+	if t <= h.now {
+		return false, nil
+	}
+	before := h.now
+	h.now = t
+	if err := h.runner.Wait(ctx, e.Seq); err != nil {
 		return false, err
 	}
 	err = h.runner.Query(func(_ fact.Seq, r view.Reader) error {
 		inForce, ok := gateway.RulesInForce(r)
-		if !ok {
-			return nil
-		}
-		today := rules.LocalDay(inForce.Zone, fact.Slot(int64(roster.Now(r))/fact.SlotLength.Milliseconds()))
-		changed, h.today = h.today != 0 && today != h.today, today
+		changed = ok && localDay(inForce, t) != localDay(inForce, before)
 		return nil
 	})
 	return changed, err
+}
+
+func localDay(r fact.Rules, t fact.UnixMilli) fact.Day {
+	return rules.LocalDay(r.Zone, fact.Slot(int64(t)/fact.SlotLength.Milliseconds()))
 }

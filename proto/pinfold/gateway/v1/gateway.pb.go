@@ -32,7 +32,7 @@ type Reason int32
 
 const (
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// More statements, or more bytes, than one upload may hold; the limit is in the error.
+	// More statements or pins than one request may hold; the limit is in the error.
 	Reason_REASON_UPLOAD_TOO_LARGE Reason = 1
 	// The first four bytes name no statement.
 	Reason_REASON_UNKNOWN_MAGIC Reason = 2
@@ -1477,7 +1477,7 @@ type RegisterPinsResponse_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	Seq uint64
-	// Pins that this request registered; the others were registered before.
+	// Pins that this request registered, at least: after a try without an answer, some may seem registered before.
 	Registered uint32
 }
 
