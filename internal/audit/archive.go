@@ -49,11 +49,6 @@ const (
 // chunkSize is the uncompressed length, in bytes, that a Writer does not let a chunk of several facts exceed.
 const chunkSize = 1 << 20
 
-// familyCodes are the families as they stand in an archive: the code is the index. Codes are for ever.
-var familyCodes = []fact.Family{
-	1: fact.Roster, 2: fact.Clock, 3: fact.Tap, 4: fact.Step, 5: fact.Wearer, 6: fact.Friendship, 7: fact.Award, 8: fact.Goal,
-}
-
 // What can be wrong with an archive; each comes within an *ArchiveError.
 var (
 	// ErrTruncated: the archive ends before its end record does.
@@ -171,11 +166,11 @@ func (w *Writer) Write(m eventlog.Message) error {
 }
 
 func (w *Writer) write(m eventlog.Message) error {
-	code := slices.Index(familyCodes, m.Family)
+	code, known := eventlog.FamilyCode(m.Family)
 	switch {
 	case m.Seq != w.next:
 		return fmt.Errorf("archive: sequence %d: want %d, the next", m.Seq, w.next)
-	case code <= 0:
+	case !known:
 		return fmt.Errorf("archive: sequence %d: unknown family %q", m.Seq, m.Family)
 	case len(m.Payload) > maxPayload:
 		return fmt.Errorf("archive: sequence %d: payload of %d bytes: want at most %d", m.Seq, len(m.Payload), maxPayload)
@@ -189,7 +184,7 @@ func (w *Writer) write(m eventlog.Message) error {
 	w.chunk = binary.BigEndian.AppendUint32(w.chunk, uint32(size-4))
 	w.chunk = binary.BigEndian.AppendUint64(w.chunk, uint64(m.Seq))
 	w.chunk = binary.BigEndian.AppendUint64(w.chunk, uint64(m.Stored))
-	w.chunk = append(w.chunk, byte(code))
+	w.chunk = append(w.chunk, code)
 	w.chunk = append(w.chunk, m.Payload...)
 	w.count++
 	w.next++
@@ -478,11 +473,11 @@ func parseFact(b []byte, want fact.Seq) (eventlog.Message, error) {
 	if m.Seq != want {
 		return m, fmt.Errorf("%w: sequence %d stands where %d must", ErrFormat, m.Seq, want)
 	}
-	code := int(b[16])
-	if code == 0 || code >= len(familyCodes) {
-		return m, fmt.Errorf("%w: sequence %d: unknown family %d", ErrFormat, m.Seq, code)
+	family, known := eventlog.FamilyOfCode(b[16])
+	if !known {
+		return m, fmt.Errorf("%w: sequence %d: unknown family %d", ErrFormat, m.Seq, b[16])
 	}
-	m.Family = familyCodes[code]
+	m.Family = family
 	return m, nil
 }
 

@@ -32,6 +32,7 @@ func TestLog(t *testing.T) {
 		{"BatchSizes", testBatchSizes},
 		{"RefusedBatches", testRefusedBatches},
 		{"LastOf", testLastOf},
+		{"At", testAt},
 		{"ReadFromTheMiddle", testReadFromTheMiddle},
 		{"ReadPastTheEnd", testReadPastTheEnd},
 		{"NextAtMost", testNextAtMost},
@@ -431,6 +432,22 @@ func testLastOf(t *testing.T, log eventlog.Log) {
 	}
 	if m, ok, err := log.LastOf(t.Context(), fact.Tap); ok || err != nil {
 		t.Errorf("last of tap: got %+v, %v, %v, want none", m, ok, err)
+	}
+}
+
+func testAt(t *testing.T, log eventlog.Log) {
+	all := append(times(1, 2), goals(1, 3)...)
+	mustAppend(t, log, all...)
+	for i, read := range readN(t, reader(t, log, 1), 1, len(all)) {
+		m, ok, err := log.At(t.Context(), fact.Seq(i+1))
+		if err != nil || !ok || !reflect.DeepEqual(read, m) {
+			t.Errorf("sequence %d: got %+v, %v, %v, want what a reader sees, %+v", i+1, m, ok, err, read)
+		}
+	}
+	for _, seq := range []fact.Seq{0, fact.Seq(len(all)) + 1, 1 << 40} {
+		if m, ok, err := log.At(t.Context(), seq); ok || err != nil {
+			t.Errorf("sequence %d: got %+v, %v, %v, want none", seq, m, ok, err)
+		}
 	}
 }
 

@@ -216,6 +216,22 @@ func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, e
 	return m, err == nil, err
 }
 
+// At implements Log. It asks the stream's leader, not any replica.
+func (l *JetStream) At(ctx context.Context, seq fact.Seq) (Message, bool, error) {
+	if seq == 0 {
+		return Message{}, false, nil // the server would take it for a question about the last one
+	}
+	raw, err := l.stream.GetMsg(ctx, uint64(seq))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Message{}, false, nil
+	}
+	if err != nil {
+		return Message{}, false, fmt.Errorf("%w: sequence %d: %w", ErrUnreachable, seq, err)
+	}
+	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
+	return m, err == nil, err
+}
+
 // How the pull of a reader is kept alive: a pull that the server has lost is noticed within a second. (A stall of
 // in-process connections was seen without it.)
 const (

@@ -32,6 +32,10 @@ type Log interface {
 	// names a fact that is not in the log. A message that cannot be understood is a *DecodeError.
 	LastOf(ctx context.Context, f fact.Family) (Message, bool, error)
 
+	// At returns the fact at the given sequence, and whether the log holds it. A message that cannot be understood is a
+	// *DecodeError.
+	At(ctx context.Context, seq fact.Seq) (Message, bool, error)
+
 	// Read returns a reader of all facts in log order, the first being the one at the given sequence. ErrReplaced says
 	// that the stream is no longer this epoch's.
 	Read(ctx context.Context, from fact.Seq) (Reader, error)

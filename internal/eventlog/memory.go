@@ -153,6 +153,19 @@ func (m *Memory) LastOf(_ context.Context, f fact.Family) (Message, bool, error)
 	return m.messages[at[len(at)-1]], true, nil
 }
 
+// At implements Log.
+func (m *Memory) At(_ context.Context, seq fact.Seq) (Message, bool, error) {
+	if err := m.enter("At"); err != nil {
+		return Message{}, false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if seq == 0 || seq > fact.Seq(len(m.messages)) {
+		return Message{}, false, nil
+	}
+	return m.messages[seq-1], true, nil
+}
+
 // Read implements Log.
 func (m *Memory) Read(_ context.Context, from fact.Seq) (Reader, error) {
 	if err := m.enter("Read"); err != nil {

@@ -183,6 +183,7 @@ func TestEnter(t *testing.T) {
 		}(),
 		"Head":   func() error { _, err := log.Head(t.Context()); return err }(),
 		"LastOf": func() error { _, _, err := log.LastOf(t.Context(), fact.Clock); return err }(),
+		"At":     func() error { _, _, err := log.At(t.Context(), 1); return err }(),
 		"Read":   func() error { _, err := log.Read(t.Context(), 1); return err }(),
 		"Next":   func() error { _, err := r.Next(t.Context(), 1); return err }(),
 	} {

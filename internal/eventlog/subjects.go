@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,4 +64,24 @@ func epochOf(games, stream string) (uint32, error) {
 		return 0, fmt.Errorf("log: stream %q: %w", stream, errStreamName)
 	}
 	return uint32(epoch), nil
+}
+
+// familyCodes are the families as archives and the leaves of the Merkle tree name them: the code is the index. Codes are
+// for ever.
+var familyCodes = []fact.Family{
+	1: fact.Roster, 2: fact.Clock, 3: fact.Tap, 4: fact.Step, 5: fact.Wearer, 6: fact.Friendship, 7: fact.Award, 8: fact.Goal,
+}
+
+// FamilyCode returns the number that stands for the family where bytes are counted, and whether it has one.
+func FamilyCode(f fact.Family) (byte, bool) {
+	i := slices.Index(familyCodes, f)
+	return byte(max(i, 0)), i > 0
+}
+
+// FamilyOfCode returns the family that the number stands for, and whether it stands for one.
+func FamilyOfCode(code byte) (fact.Family, bool) {
+	if code == 0 || int(code) >= len(familyCodes) {
+		return "", false
+	}
+	return familyCodes[code], true
 }
