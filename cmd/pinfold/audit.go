@@ -27,8 +27,17 @@ import (
 )
 
 type auditCommand struct {
-	Export auditExportCommand `cmd:"" help:"Write the log to one archive file, for which an auditor needs no NATS."`
-	Verify auditVerifyCommand `cmd:"" help:"Replay an archive or the log, and report everything that does not hold."`
+	Export      auditExportCommand      `cmd:"" help:"Write the log to one archive file, for which an auditor needs no NATS."`
+	Checkpoint  auditCheckpointCommand  `cmd:"" help:"Fetch a signed checkpoint of the log from a gateway, and hold it against those that were kept."`
+	Certificate auditCertificateCommand `cmd:"" help:"Write what proves an award of a wearer to anybody, offline."`
+	Check       auditCheckCommand       `cmd:"" help:"Check a certificate, offline."`
+	Explain     auditExplainCommand     `cmd:"" help:"Tell how an award was earned: which taps, when, and by which halves."`
+	Verify      auditVerifyCommand      `cmd:"" help:"Replay an archive or the log, and report everything that does not hold."`
+
+	WhatIf      auditWhatIfCommand      `cmd:"" name:"whatif" help:"Show who would gain or lose what under other rules."`
+	Leaderboard auditLeaderboardCommand `cmd:"" help:"Show the leaderboard as it was at any point of the log."`
+	Wearer      auditWearerCommand      `cmd:"" help:"Show what there was of a wearer at any point of the log."`
+	Compare     auditCompareCommand     `cmd:"" help:"Show where two archives of the same Games first disagree, and how."`
 }
 
 // logFlags say which log a command reads.
@@ -90,8 +99,7 @@ func (f logFlags) openFolder(s *session) (*nats.Conn, func(), error) {
 
 type auditExportCommand struct {
 	logFlags
-	Out   string `help:"File of the archive. It appears when it is whole." required:"" type:"path" placeholder:"FILE"`
-	Force bool   `help:"Replace the file if there is one."`
+	newFile
 }
 
 // exported is what an export wrote.
@@ -119,7 +127,7 @@ func (c *auditExportCommand) Run(s *session) error {
 		return interrupted(err)
 	}
 	result := exported{File: c.Out, Games: c.Games, Epoch: head.Epoch, Facts: uint64(head.Last), LastSeq: head.Last}
-	err = c.replaceFile(func(w io.Writer) error {
+	err = c.replace(func(w io.Writer) error {
 		m := &measure{w: w, sum: sha256.New()}
 		err := writeArchive(m, audit.Header{Games: c.Games, Epoch: head.Epoch, First: 1, CreatedBy: version()},
 			withProgress(messages, s.factsBar("exported", head.Last)))
@@ -130,51 +138,6 @@ func (c *auditExportCommand) Run(s *session) error {
 		return interrupted(err)
 	}
 	return s.printExported(result)
-}
-
-func (c *auditExportCommand) checkFree() error {
-	if _, err := os.Lstat(c.Out); err == nil && !c.Force {
-		return fmt.Errorf("%s is there already: --force replaces it", c.Out)
-	}
-	return nil
-}
-
-// replaceFile makes the file by write, whole or not at all. Only its owner can read it: the log is pseudonymous, not
-// anonymous.
-func (c *auditExportCommand) replaceFile(write func(io.Writer) error) error {
-	folder := filepath.Dir(c.Out)
-	temp, err := os.CreateTemp(folder, "."+filepath.Base(c.Out)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) //nolint:errcheck // once it is renamed, there is none
-	defer temp.Close()
-	if err := write(temp); err != nil {
-		return err
-	}
-	if err := temp.Sync(); err != nil {
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	if err := c.checkFree(); err != nil {
-		return err // somebody else was faster
-	}
-	if err := os.Rename(temp.Name(), c.Out); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-// syncFolder makes a new name in the folder durable.
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 func writeArchive(to io.Writer, h audit.Header, messages iter.Seq2[eventlog.Message, error]) error {

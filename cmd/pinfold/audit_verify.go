@@ -8,22 +8,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"pinfold/internal/audit"
-	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
+	"pinfold/internal/merkle"
 )
 
 type auditVerifyCommand struct {
-	logFlags
-	File       string `arg:"" optional:"" help:"Archive to verify. Without it, the log of --data or --nats is." type:"existingfile"`
-	Roster     string `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." type:"existingfile" placeholder:"FILE"`
-	Unfinished bool   `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so."`
-	Workers    int    `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
+	sourceFlags
+	Roster     string   `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." type:"existingfile" placeholder:"FILE"`
+	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so."`
+	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
+	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it." placeholder:"KEY"`
+	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT,..."`
+	Scratch    string   `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
+	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
+}
+
+// Validate implements kong.Validatable.
+func (c auditVerifyCommand) Validate() error {
+	if len(c.Checkpoint) > 0 && c.Key == "" {
+		return errors.New("--checkpoint is worth what its signature is: give --checkpoint-key too")
+	}
+	return c.logFlags.Validate()
 }
 
 // brokenError says that a log was verified and does not hold.
@@ -35,28 +48,58 @@ func (e *brokenError) Error() string {
 	return fmt.Sprintf("BROKEN: %d findings: this log does not prove what it says", e.findings)
 }
 
+// verified is a report, and how long it took.
+type verified struct {
+	audit.Report
+	Seconds        float64 `json:"seconds"`
+	FactsPerSecond float64 `json:"facts_per_second"`
+}
+
 // Run prints the report and returns a *brokenError unless the log is clean.
 func (c *auditVerifyCommand) Run(s *session) error {
-	options := audit.Options{Workers: c.Workers, Unfinished: c.Unfinished || c.File == ""}
+	options := audit.Options{Workers: c.Workers, Unfinished: c.Unfinished || c.File == "", Scratch: c.Scratch}
 	var err error
 	if c.Roster != "" {
 		if options.Factory, err = readFactory(c.Roster); err != nil {
 			return err
 		}
 	}
-	games, last, messages, closeSource, err := c.source(s)
+	live, err := askDigests(s.ctx, c.Admin) // before the log is read, so that the log holds all that they have folded
+	if err != nil {
+		return interrupted(err)
+	}
+	source, err := c.source(s)
 	if err != nil {
 		return err
 	}
-	defer closeSource()
-	if progress := s.factsBar("verified", last); progress != nil {
+	defer source.close()
+	if c.File == "" && c.NATS == "" {
+		resting, err := restingDigests(c.Data)
+		if err != nil {
+			return err
+		}
+		live = append(live, resting...)
+	}
+	if options.Views, err = viewsOf(source.epoch, live); err != nil {
+		return err
+	}
+	if options.Checkpoints, err = c.checkpoints(source.games); err != nil {
+		return err
+	}
+	if progress := s.factsBar("verified", source.last); progress != nil {
 		options.Progress = func(facts uint64) { progress(int(facts)) }
 	}
-	report, err := audit.Verify(s.ctx, games, messages, options)
+	begin := time.Now()
+	report, err := audit.Verify(s.ctx, source.games, source.messages, options)
 	if s.ctx.Err() != nil {
 		return interrupted(s.ctx.Err())
 	}
-	if printErr := s.printReport(games, report); err == nil {
+	if report.Verdict == "" {
+		return err
+	}
+	result := verified{Report: report, Seconds: time.Since(begin).Seconds()}
+	result.FactsPerSecond = float64(report.Facts) / result.Seconds
+	if printErr := s.printReport(source.games, result); err == nil {
 		err = printErr
 	}
 	if err == nil && report.Verdict != audit.Clean {
@@ -65,38 +108,31 @@ func (c *auditVerifyCommand) Run(s *session) error {
 	return err
 }
 
-// source opens what is verified. The last sequence is 0 where it is not known beforehand.
-func (c *auditVerifyCommand) source(s *session) (games string, last fact.Seq, messages iter.Seq2[eventlog.Message, error], closeSource func(), err error) {
-	if c.File != "" {
-		return c.archive()
+// checkpoints reads the checkpoints that were kept.
+func (c *auditVerifyCommand) checkpoints(games string) ([]merkle.Checkpoint, error) {
+	if len(c.Checkpoint) == 0 {
+		return nil, nil
 	}
-	log, closeLog, err := c.open(s)
+	public, err := textOrFile(c.Key)
 	if err != nil {
-		return "", 0, nil, nil, err
+		return nil, err
 	}
-	head, messages, err := audit.FromLog(s.ctx, log)
+	verifier, err := merkle.NewVerifier(public, games)
 	if err != nil {
-		closeLog()
-		return "", 0, nil, nil, interrupted(err)
+		return nil, fmt.Errorf("--checkpoint-key: %w", err)
 	}
-	return c.Games, head.Last, messages, closeLog, nil
-}
-
-// archive opens the archive. Of which Games it is, it says itself.
-func (c *auditVerifyCommand) archive() (games string, last fact.Seq, messages iter.Seq2[eventlog.Message, error], closeSource func(), err error) {
-	if c.NATS != "" {
-		return "", 0, nil, nil, errors.New("FILE and --nats are two logs: give one of them")
+	var all []merkle.Checkpoint
+	for _, path := range c.Checkpoint {
+		list, err := readCheckpoints(path, games, note.VerifierList(verifier))
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return nil, fmt.Errorf("%s: no checkpoint: want at least one", path)
+		}
+		all = append(all, list...)
 	}
-	file, err := os.Open(c.File)
-	if err != nil {
-		return "", 0, nil, nil, err
-	}
-	reader, err := audit.NewReader(file)
-	if err != nil {
-		file.Close() //nolint:errcheck // it was only read
-		return "", 0, nil, nil, fmt.Errorf("%s: %w", c.File, err)
-	}
-	return reader.Header().Games, 0, reader.Messages(), func() { file.Close() }, nil //nolint:errcheck // it was only read
+	return all, nil
 }
 
 // readFactory reads the pins that were made: lines "pin id,public key" in hex. Empty lines and those that begin with #
@@ -149,7 +185,7 @@ func parsePin(line string) (fact.PinID, fact.PublicKey, error) {
 // maxPrinted is how many findings the table shows; JSON has more.
 const maxPrinted = 50
 
-func (s *session) printReport(games string, r audit.Report) error {
+func (s *session) printReport(games string, r verified) error {
 	if s.output == "json" {
 		return json.NewEncoder(s.stdout).Encode(r)
 	}
@@ -164,6 +200,14 @@ func (s *session) printReport(games string, r audit.Report) error {
 	if r.Outstanding > 0 {
 		fmt.Fprintf(w, "outstanding\t%d facts that services were still to derive\n", r.Outstanding)
 	}
+	fmt.Fprintf(w, "root\t%v\n", r.Root)
+	if r.Checkpoints > 0 {
+		fmt.Fprintf(w, "checkpoints\t%d hold\n", r.Checkpoints)
+	}
+	if r.Views > 0 {
+		fmt.Fprintf(w, "views\t%d are what the log folds to\n", r.Views)
+	}
+	fmt.Fprintf(w, "rate\t%.0f facts/s\n", r.FactsPerSecond)
 	fmt.Fprintf(w, "findings\t%d\n", uint64(len(r.Findings))+r.LeftOut)
 	if err := w.Flush(); err != nil {
 		return err

@@ -74,6 +74,7 @@ func TestUsage(t *testing.T) {
 		"no contacts file":      {[]string{"demo", "--contacts", "nowhere.dat"}, exitUsage, "nowhere.dat"},
 		"broken contacts file":  {[]string{"demo", "--exit", "--contacts", broken}, exitFailed, "broken.dat:2: j: \"x\""},
 		"too few people":        {[]string{"demo", "--people", "1"}, exitUsage, "--people=1"},
+		"no checkpoints":        {[]string{"up", "--checkpoint-every", "0"}, exitUsage, "--checkpoint-every: 0"},
 		"unknown output":        {[]string{"demo", "--output", "xml"}, exitUsage, "table"},
 	} {
 		t.Run(name, func(t *testing.T) {

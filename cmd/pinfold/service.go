@@ -32,6 +32,8 @@ func (f storeFlags) Validate() error { return eventlog.CheckGames(f.Games) }
 
 func (f storeFlags) view(service string) string { return filepath.Join(f.Data, "views", service+".db") }
 
+func (f storeFlags) keys() string { return filepath.Join(f.Data, "keys") }
+
 // natsFlags say where the log is.
 type natsFlags struct {
 	NATS string `name:"nats" help:"URL of the NATS cluster." required:"" placeholder:"URL"`
@@ -101,10 +103,24 @@ type gatewayFlags struct {
 	Tolerance time.Duration `help:"How far ahead of the gateway's a pin's clock may be." default:"${tolerance}"`
 	PinRate   float64       `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
 	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
+
+	CheckpointEvery factCount `help:"Facts from one checkpoint that the gateway signs unasked to the next." default:"${checkpoint_every}"`
+}
+
+// factCount is a number of facts, of which there is at least one. A flag of its own checks it: were the check one of
+// gatewayFlags, it would hide those of the other flags of the same command.
+type factCount uint64
+
+// Validate implements kong.Validatable.
+func (f factCount) Validate() error {
+	if f == 0 {
+		return errors.New("0: want 1 or more")
+	}
+	return nil
 }
 
 // config fills in what the flags say. Where the other services are is left to the caller.
-func (f gatewayFlags) config(base serve.Config) (gateway.Config, error) {
+func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Config, error) {
 	var inForce *fact.Rules
 	if f.Rules != "" {
 		r, err := rules.ReadFile(f.Rules)
@@ -116,6 +132,7 @@ func (f gatewayFlags) config(base serve.Config) (gateway.Config, error) {
 	return gateway.Config{
 		Config: base, Replicas: 1, Rules: inForce,
 		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst},
+		Notary: gateway.Notary{Tree: store.view("tree"), Keys: store.keys(), Every: fact.Seq(f.CheckpointEvery)},
 	}, nil
 }
 
@@ -131,7 +148,7 @@ type gatewayCommand struct {
 
 func (c *gatewayCommand) Run(s *session) error {
 	return c.serve(s, "gateway", c.Listen, c.Admin, func(ctx context.Context, base serve.Config) error {
-		config, err := c.config(base)
+		config, err := c.config(base, c.storeFlags)
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 	at := addresses{Gateway: c.Listen, Tap: c.TapListen, Rewards: c.RewardsListen, Steps: c.StepsListen}
 	services := []*service{
 		{name: "gateway", address: &at.Gateway, run: func(ctx context.Context, base serve.Config) error {
-			config, err := c.config(base)
+			config, err := c.config(base, c.storeFlags)
 			if err != nil {
 				return err
 			}

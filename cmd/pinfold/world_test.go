@@ -108,22 +108,26 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// startUp runs `pinfold up` in this process on the folder and returns when it serves.
-func startUp(t testing.TB, data string) *world {
+// startUp runs `pinfold up` in this process on the folder, with changes to its flags, and returns when it serves.
+func startUp(t testing.TB, data string, change ...func(*upCommand)) *world {
 	t.Helper()
-	return startUpLogging(t, data, slog.New(slog.DiscardHandler))
+	return startUpLogging(t, data, slog.New(slog.DiscardHandler), change...)
 }
 
 // startUpLogging does so with a logger.
-func startUpLogging(t testing.TB, data string, logger *slog.Logger) *world {
+func startUpLogging(t testing.TB, data string, logger *slog.Logger, change ...func(*upCommand)) *world {
 	t.Helper()
 	limits := gateway.DefaultLimits()
 	up := upCommand{
 		storeFlags: storeFlags{Data: data, Games: "tokyo2020"},
 		gatewayFlags: gatewayFlags{
 			Listen: "127.0.0.1:0", Tolerance: limits.Tolerance, PinRate: limits.Rate, PinBurst: limits.Burst,
+			CheckpointEvery: 1000,
 		},
 		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0", Admin: "127.0.0.1:0",
+	}
+	for _, f := range change {
+		f(&up)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan addresses, 1)

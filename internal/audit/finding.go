@@ -50,6 +50,18 @@ const (
 	// this one were taken out or put in, and the others numbered anew. Said once for each such place; the facts are then
 	// compared as if they named the right causes.
 	Shifted Kind = "SHIFTED"
+	// RewrittenSince: a kept checkpoint does not hold. The sequence is the first of those of which one was rewritten, inserted,
+	// dropped or moved since the checkpoint was signed: one more than the size of the last kept checkpoint that holds. Said
+	// once, of the first that does not.
+	RewrittenSince Kind = "REWRITTEN"
+	// Cut: the log ends before the size of a kept checkpoint. The sequence is the first that is not there.
+	Cut Kind = "CUT"
+	// Equivocation: two kept checkpoints were signed for two different logs, whatever this one is. The sequence is the last
+	// of those that the first of the two covers.
+	Equivocation Kind = "EQUIVOCATION"
+	// ViewDiffers: a service's view is not the fold of the log up to its sequence, or is ahead of a log that should have
+	// been read behind it.
+	ViewDiffers Kind = "VIEW_DIFFERS"
 	// Inconsistent: the state that a fold ended with does not hold together. The sequence is the last of the log.
 	Inconsistent Kind = "INCONSISTENT"
 )

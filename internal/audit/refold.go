@@ -15,13 +15,16 @@ import (
 // refold runs one core again over the recorded facts of its input families, and compares what it derives with what is
 // recorded. Recorded facts go on being the input, so one tampered fact is found once and not in all that rests on it.
 //
-// The view of the core is in memory, some hundred bytes for each half, friendship, award and wearer.
+// The view of the core is a scratch file. In memory is what is outstanding, and up to maxHeld of what is wrong.
 type refold struct {
-	core fold.Core
-	acts map[fact.Family]bool
-	view *view.Memory
-	out  *findings
-	done bool // it was stopped
+	core  fold.Core
+	acts  map[fact.Family]bool
+	view  *view.Bolt
+	check func(view.Reader) error // of the state at the end; nil = none
+	out   *findings
+	done  bool         // it was stopped
+	views []ViewDigest // yet to be compared, by sequence
+	equal uint64       // how many were
 
 	// Derived and not met yet, in ascending order of (cause, index). They are met after the shift was taken off.
 	queue []fact.Record
@@ -30,57 +33,109 @@ type refold struct {
 	early map[fact.Derivation]fact.Record // recorded before their causes
 }
 
+// maxHeld bounds how many facts are remembered that came too late or too early, each of which is a finding.
+const maxHeld = 50_000
+
+// maxFolded is how many facts a core steps over in one transaction: the more there are, the fewer pages are written
+// twice, and the more of them are in memory until then.
+const maxFolded = 2048
+
 // maxSearch bounds how far behind the next expected fact one is looked for that says the same with another cause, so
 // that a log that is wrong all over does not take for ever.
 const maxSearch = 256
 
-func newRefold(core fold.Core, out *findings) *refold {
+// newRefold opens the scratch file of a core in the folder.
+func newRefold(core fold.Core, o Options, check func(view.Reader) error, out *findings) (*refold, error) {
+	store, err := view.OpenScratch(o.Scratch)
+	if err != nil {
+		return nil, err
+	}
 	r := &refold{
-		core: core, acts: map[fact.Family]bool{}, view: view.NewMemory(), out: out,
+		core: core, acts: map[fact.Family]bool{}, view: store, check: check, out: out, views: viewsOf(core.Name(), o.Views),
 		late: map[fact.Derivation]fact.Record{}, early: map[fact.Derivation]fact.Record{},
 	}
 	for _, f := range core.ActsOn() {
 		r.acts[f] = true
 	}
-	return r
+	return r, nil
 }
 
-// run folds the runs of messages that come, in one transaction each. The error is the view's, which refuses what no core writes.
-func (r *refold) run(runs <-chan *run) error {
-	for c := range runs {
-		if r.done {
-			continue
+// inlet hands out the messages of runs one by one, without those that are out of place.
+type inlet struct {
+	runs <-chan *run
+	run  *run
+	i    int
+}
+
+// peek finds the next message, which is the i-th of the run, and reports whether there is one.
+func (in *inlet) peek() bool {
+	for {
+		if in.run != nil {
+			for ; in.i < len(in.run.messages); in.i++ {
+				if !in.run.skip[in.i] {
+					return true
+				}
+			}
 		}
-		if err := r.view.Update(func(tx kv.Tx) error { r.fold(tx, c); return nil }); err != nil {
+		in.run, in.i = <-in.runs, 0
+		if in.run == nil {
+			return false
+		}
+	}
+}
+
+func (in *inlet) seq() fact.Seq { return in.run.messages[in.i].Seq }
+
+// run folds the runs of messages that come, and compares views in between. The error is the scratch file's.
+func (r *refold) run(runs <-chan *run) error {
+	in := inlet{runs: runs}
+	for in.peek() {
+		err := r.compareViews(in.seq())
+		if err == nil {
+			err = r.view.Update(func(tx kv.Tx) error { r.transact(tx, &in); return nil })
+		}
+		if err != nil {
 			return fmt.Errorf("audit: %s: %w", r.core.Name(), err)
 		}
 	}
 	return nil
 }
 
-func (r *refold) fold(tx kv.Tx, c *run) {
-	for i, m := range c.messages {
-		own, acts := m.Family == r.core.Derives(), r.acts[m.Family]
-		if c.skip[i] || !own && !acts {
-			continue
+// transact folds the next messages, as many as a transaction holds, or up to the next view that is to be compared.
+func (r *refold) transact(tx kv.Tx, in *inlet) {
+	for folded := 0; folded < maxFolded && in.peek(); in.i++ {
+		if len(r.views) > 0 && r.views[0].Seq < in.seq() {
+			return
 		}
-		if c.errs[i] != nil {
-			if acts {
-				r.done = true
-				r.out.add(m.Seq, FoldStopped, "facts of family "+string(m.Family)+" that can be decoded",
-					"one that cannot: what "+r.core.Name()+" derived was not checked from here on")
-				return
-			}
-			r.forgive()
-			continue
-		}
-		if own {
-			r.compare(c.entries[i])
-		}
-		if acts {
-			r.derive(c.entries[i].Seq, r.core.Step(tx, c.entries[i]))
+		if r.fold(tx, in.run, in.i) {
+			folded++
 		}
 	}
+}
+
+// fold meets or steps over a message, and reports whether the core acted on it.
+func (r *refold) fold(tx kv.Tx, c *run, i int) bool {
+	m := c.messages[i]
+	own, acts := m.Family == r.core.Derives(), r.acts[m.Family]
+	switch {
+	case r.done || !own && !acts:
+		return false
+	case c.errs[i] != nil && acts:
+		r.done = true
+		r.out.add(m.Seq, FoldStopped, "facts of family "+string(m.Family)+" that can be decoded",
+			"one that cannot: what "+r.core.Name()+" derived was not checked from here on")
+		return false
+	case c.errs[i] != nil:
+		r.forgive()
+		return false
+	}
+	if own {
+		r.compare(c.entries[i])
+	}
+	if acts {
+		r.derive(m.Seq, r.core.Step(tx, c.entries[i]))
+	}
+	return acts
 }
 
 // derive expects the facts that follow from the cause, but for those that stood in the log before it.
@@ -150,9 +205,24 @@ func (r *refold) search(d fact.Derivation) (int, bool) {
 // pass meets the i-th of the expected facts. Those before it are late.
 func (r *refold) pass(i int) {
 	for _, want := range r.queue[:i] {
+		if len(r.late) >= maxHeld {
+			r.giveUp()
+		}
 		r.late[want.Derivation] = want
 	}
 	r.queue = r.queue[i+1:]
+}
+
+// giveUp takes those that are late as missing. One that still comes is then taken as extra.
+func (r *refold) giveUp() {
+	for _, want := range r.late {
+		r.reportMissing(want)
+	}
+	clear(r.late)
+}
+
+func (r *refold) reportMissing(want fact.Record) {
+	r.out.add(want.Derivation.Cause, Missing, describeRecord(want), "it nowhere")
 }
 
 // adjust takes note of a new shift.
@@ -172,7 +242,9 @@ func (r *refold) unexpected(e fact.Entry, got fact.Record) {
 	expected := fmt.Sprintf("only what sequence %d leads to, once", e.Derivation.Cause)
 	if got.Derivation.Cause >= e.Seq {
 		expected = "only facts whose causes stand before them"
-		r.early[got.Derivation] = got
+		if len(r.early) < maxHeld { // of the others, what their causes lead to is found missing
+			r.early[got.Derivation] = got
+		}
 	}
 	r.out.add(e.Seq, Extra, expected, describeRecord(e.Record))
 }
@@ -235,13 +307,16 @@ func (r *refold) missing(unfinished bool) (missing []fact.Record, outstanding in
 	return append(missing, r.queue...), 0
 }
 
-// end reports what is missing, and checks the state.
-func (r *refold) end(last fact.Seq, missing []fact.Record, check func(view.Reader) error) {
+// end reports what is missing, and checks the state. The error is the scratch file's.
+func (r *refold) end(last fact.Seq, missing []fact.Record) error {
 	for _, want := range missing {
-		r.out.add(want.Derivation.Cause, Missing, describeRecord(want), "it nowhere")
+		r.reportMissing(want)
 	}
-	_ = r.view.View(func(at view.Reader) error {
-		for _, err := range errorsOf(check(at)) {
+	if r.check == nil {
+		return nil
+	}
+	return r.view.View(func(at view.Reader) error {
+		for _, err := range errorsOf(r.check(at)) {
 			r.out.add(last, Inconsistent, "a state of "+r.core.Name()+" that holds together", err.Error())
 		}
 		return nil

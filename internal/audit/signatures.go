@@ -7,13 +7,13 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
+	"pinfold/internal/merkle"
 	"pinfold/internal/statement"
 	"pinfold/internal/view"
 	"pinfold/services/gateway"
 )
 
-// runSize is how many messages go through the stages together: the work of one worker at a time, and what a fold
-// takes in one transaction.
+// runSize is how many messages go through the stages together: the work of one worker at a time.
 const runSize = 2048
 
 // run is a row of messages on its way through the stages. Each slice but the first has an element for each message;
@@ -24,6 +24,7 @@ type run struct {
 	decoded chan struct{} // closed once these are there:
 	entries []fact.Entry  // zero where the message cannot be decoded
 	errs    []error
+	leaves  []merkle.Hash
 
 	// Of the ordered stage.
 	skip []bool            // out of place: left out of all that follows
@@ -37,7 +38,8 @@ type run struct {
 type mark struct {
 	pin     fact.PinID
 	counter fact.Counter
-	hash    [16]byte // the first bytes of the SHA-256 of the statement
+	peer    fact.PinID // of a half
+	hash    [16]byte   // the first bytes of the SHA-256 of the statement
 	ok      bool
 }
 
@@ -45,15 +47,16 @@ func newRun(messages []eventlog.Message) *run {
 	n := len(messages)
 	return &run{
 		messages: messages, decoded: make(chan struct{}), entries: make([]fact.Entry, n), errs: make([]error, n),
-		skip: make([]bool, n), keys: make([]*fact.PublicKey, n), signed: make(chan struct{}), marks: make([]mark, n),
+		leaves: make([]merkle.Hash, n), skip: make([]bool, n), keys: make([]*fact.PublicKey, n), signed: make(chan struct{}), marks: make([]mark, n),
 	}
 }
 
-// decode decodes all messages.
+// decode decodes and hashes all messages.
 func (c *run) decode() {
 	defer close(c.decoded)
 	for i, m := range c.messages {
 		c.entries[i], c.errs[i] = m.Decode()
+		c.leaves[i], _ = merkle.Leaf(m) // where there is none, the message cannot be decoded either
 	}
 }
 
@@ -69,7 +72,7 @@ func (c *run) verify(games string, out *findings) {
 		switch f := e.Fact.(type) {
 		case fact.HalfReported:
 			raw = statement.AppendHalf(raw[:0], f.Half)
-			c.marks[i] = verified(*key, raw, f.Signature, mark{pin: f.Half.Pin, counter: f.Half.Counter})
+			c.marks[i] = verified(*key, raw, f.Signature, mark{pin: f.Half.Pin, counter: f.Half.Counter, peer: f.Half.Peer})
 		case fact.StepsReported:
 			raw = statement.AppendStepReport(raw[:0], f.Report)
 			c.marks[i] = verified(*key, raw, f.Signature, mark{pin: f.Report.Pin, counter: f.Report.Counter})
@@ -112,39 +115,4 @@ func weak(key fact.PublicKey) bool {
 		return nil
 	})
 	return weak
-}
-
-// counters finds one counter on two different statements of a pin: the sign of a cloned key. It remembers every
-// verified statement of the log, which takes some 80 bytes each: 400 MB for 5 million.
-type counters struct {
-	seen map[counted]use
-}
-
-type counted struct {
-	pin     fact.PinID
-	counter fact.Counter
-}
-
-type use struct {
-	hash [16]byte
-	seq  fact.Seq
-}
-
-// check notes the statements of a run, and reports those whose counter was used before for another one.
-func (cs *counters) check(c *run, out *findings) {
-	for i, m := range c.marks {
-		if !m.ok {
-			continue
-		}
-		seq := c.entries[i].Seq
-		key := counted{pin: m.pin, counter: m.counter}
-		first, used := cs.seen[key]
-		switch {
-		case !used:
-			cs.seen[key] = use{hash: m.hash, seq: seq}
-		case first.hash != m.hash:
-			out.add(seq, ClonedKey, fmt.Sprintf("counter %d of pin %v on the statement of sequence %d only", m.counter, m.pin, first.seq),
-				"it on another statement: "+describeStatement(c.entries[i].Fact))
-		}
-	}
 }

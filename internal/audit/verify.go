@@ -13,7 +13,10 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/merkle"
 	"pinfold/internal/view"
+	"pinfold/services/gateway"
 	"pinfold/services/rewards"
 	"pinfold/services/steps"
 	"pinfold/services/tap"
@@ -25,15 +28,22 @@ const (
 	Broken = "broken"
 )
 
-// Report is what Verify found. The numbers count what stands in the log.
+// Report is what Verify found. The numbers count what stands in the log. It is the same for the same log and options.
 type Report struct {
-	Verdict     string    `json:"verdict"` // Clean or Broken
-	Facts       uint64    `json:"facts"`
-	Halves      uint64    `json:"halves"`      // HalfReported
-	Friendships uint64    `json:"friendships"` // FriendshipFormed
-	Medals      uint64    `json:"medals"`      // MedalAwarded
-	Backgrounds uint64    `json:"backgrounds"` // BackgroundUnlocked
-	Findings    []Finding `json:"findings"`    // by sequence, at most MaxFindings; never null
+	Verdict     string `json:"verdict"` // Clean or Broken
+	Facts       uint64 `json:"facts"`
+	Halves      uint64 `json:"halves"`      // HalfReported
+	Friendships uint64 `json:"friendships"` // FriendshipFormed
+	Medals      uint64 `json:"medals"`      // MedalAwarded
+	Backgrounds uint64 `json:"backgrounds"` // BackgroundUnlocked
+	// Size and Root are what a checkpoint of this log says: how many facts were read, as they stand, and the root of their
+	// tree, in JSON as base64; see package merkle.
+	Size fact.Seq    `json:"size"`
+	Root merkle.Hash `json:"root"`
+	// Checkpoints is how many of the kept checkpoints hold, Views how many views of services are what the log folds to.
+	Checkpoints uint64    `json:"checkpoints_hold,omitempty"`
+	Views       uint64    `json:"views_equal,omitempty"`
+	Findings    []Finding `json:"findings"` // by sequence, at most MaxFindings; never null
 	// LeftOut is how many findings there were beyond these.
 	LeftOut uint64 `json:"findings_left_out,omitempty"`
 	// Outstanding is how many derived facts an unfinished log lacks at its end; see Options.
@@ -50,6 +60,13 @@ type Options struct {
 	// Unfinished says that the log was, or may have been, read while services still had facts to derive. Those that are
 	// missing at its end are then counted and are no finding. A log that was cut there looks the same.
 	Unfinished bool
+	// Checkpoints are those that the auditor kept, in any order. They must be of these Games.
+	Checkpoints []merkle.Checkpoint
+	// Views are what views of services were, any number of each, at sequences of this log.
+	Views []ViewDigest
+	// Scratch is the folder of temporary files; "" = that of os.TempDir. It should be on a disk: where it is in memory, so
+	// are they.
+	Scratch string
 	// Progress is called now and then, by one goroutine, with the number of facts that were checked so far.
 	Progress func(facts uint64)
 }
@@ -67,28 +84,39 @@ type Options struct {
 //  4. Each of the three folds, run over the recorded facts of its input families in log order, derives the recorded
 //     facts of its family, one for one and in that order. That holds the roster, the rules and the time to account.
 //  5. The states that the folds end with hold together, and every half has one outcome.
+//  6. The log begins with what each of the checkpoints was signed for, and is no shorter. These were signed for one log.
+//  7. The views of services were what the log folds to, up to their sequences.
 //
 // It goes over the messages once. Signatures are verified, and messages decoded, by as many workers as Options says; each
-// fold has a goroutine of its own. In memory are the states of the folds and the counters, which grow with the log by
-// some hundred bytes for each statement and friendship.
+// fold has a goroutine of its own.
+//
+// The memory it takes does not grow with the log: some 100 MiB, and some 10 MiB for each worker. It grows by some hundred
+// bytes for each pin, and for each fact that services were still to derive at the worst point of the log; and by the
+// findings, which are bounded. The states of the folds and the counters of the statements are in temporary files, some
+// hundred bytes for each fact.
 //
 // Where the messages end with an error, the report covers what came before, with a finding of kind Unreadable. It is
 // returned as an error too unless it lies in what was read: a *eventlog.DecodeError, or an archive that is cut or
-// damaged. The other errors are those of the context and of games that cannot be.
+// damaged. With the other errors, which are those of the context, of options and games that cannot be, and of temporary
+// files, there is no report, only the zero one, without a verdict.
 func Verify(ctx context.Context, games string, messages iter.Seq2[eventlog.Message, error], o Options) (Report, error) {
-	if err := eventlog.CheckGames(games); err != nil {
-		return Report{Verdict: Broken, Findings: []Finding{}}, err
+	v, err := newVerifier(games, o)
+	if err != nil {
+		return Report{}, err
 	}
-	v := newVerifier(games, o)
-	err := v.run(ctx, messages)
-	if ctx.Err() == nil {
-		v.end(err != nil)
+	defer v.close()
+	readErr, err := v.run(ctx, messages)
+	if err == nil {
+		err = v.end(readErr != nil)
 	}
-	report := v.report(err)
-	if inLog(err) {
-		err = nil
+	if err != nil {
+		return Report{}, err
 	}
-	return report, err
+	report := v.report(readErr)
+	if inLog(readErr) {
+		readErr = nil
+	}
+	return report, readErr
 }
 
 // inLog reports whether what was read is at fault, and not the reading.
@@ -103,57 +131,103 @@ type verifier struct {
 	Options
 	out findings
 
-	tap, rewards, steps *refold
-	counters            counters
+	tap      *refold
+	folds    []*refold // tap's is the first
+	counters counters
 
 	// Of the ordered stage.
+	tree         merkle.Edge
+	kept         kept
 	counts       Report
 	last         fact.Seq
 	read         uint64
 	keys         map[fact.PinID]*fact.PublicKey
-	rosterBroken bool // a fact of the roster was not decoded: keys may be unknown for no fault of the statements
-	unverifiable map[fact.Seq]keyless
+	rosterBroken bool                    // a fact of the roster was not decoded: keys may be unknown for no fault of the statements
+	unverifiable map[fact.Seq]fact.PinID // halves of pins that were not registered, until they are refused
 }
 
-// keyless is a statement of a pin that was not registered.
-type keyless struct {
-	pin     fact.PinID
-	pairing bool // a half otherwise
-}
-
-func newVerifier(games string, o Options) *verifier {
+// newVerifier opens the scratch files, which close closes.
+func newVerifier(games string, o Options) (*verifier, error) {
+	if err := eventlog.CheckGames(games); err != nil {
+		return nil, err
+	}
+	if err := checkServices(o.Views); err != nil {
+		return nil, err
+	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	v := &verifier{
-		games: games, Options: o, counters: counters{seen: map[counted]use{}},
-		keys: map[fact.PinID]*fact.PublicKey{}, unverifiable: map[fact.Seq]keyless{},
+		games: games, Options: o, counters: counters{dir: o.Scratch, max: maxHeldUses},
+		keys: map[fact.PinID]*fact.PublicKey{}, unverifiable: map[fact.Seq]fact.PinID{},
 	}
-	v.tap, v.rewards, v.steps = newRefold(tap.Core{}, &v.out), newRefold(rewards.Core{}, &v.out), newRefold(steps.Core{}, &v.out)
-	return v
+	var err error
+	if v.kept, err = newKept(games, o.Checkpoints, &v.out); err != nil {
+		return nil, err
+	}
+	if err := v.openFolds(); err != nil {
+		v.close()
+		return nil, err
+	}
+	v.tap = v.folds[0]
+	return v, nil
 }
 
-func (v *verifier) folds() []*refold { return []*refold{v.tap, v.rewards, v.steps} }
+// openFolds opens the refolds: of every fold that derives something, and of the gateway's if a view of it is compared.
+func (v *verifier) openFolds() error {
+	cores := []struct {
+		core  fold.Core
+		check func(view.Reader) error
+	}{
+		{tap.Core{}, v.checkTap},
+		{rewards.Core{}, func(r view.Reader) error { return rewards.Check(r) }},
+		{steps.Core{}, func(r view.Reader) error { return steps.Check(r) }},
+		{gateway.Core{}, nil},
+	}
+	for _, c := range cores {
+		if c.core.Derives() == "" && len(viewsOf(c.core.Name(), v.Views)) == 0 {
+			continue
+		}
+		r, err := newRefold(c.core, v.Options, c.check, &v.out)
+		if err != nil {
+			return err
+		}
+		v.folds = append(v.folds, r)
+	}
+	return nil
+}
+
+// close removes the scratch files. What cannot be removed is left to the system.
+func (v *verifier) close() {
+	for _, f := range v.folds {
+		_ = f.view.Close()
+	}
+	_ = v.counters.close()
+}
 
 // run lets the messages go through the stages: decoded by the pool; put in order; signatures verified by the pool, while
-// each fold goes over them; and at last the counters, in order again. Every queue is bounded.
-func (v *verifier) run(ctx context.Context, messages iter.Seq2[eventlog.Message, error]) error {
+// each fold goes over them; and at last the counters, in order again. Every queue is bounded. The first error is that of
+// the messages, the other one the context's or that of a temporary file.
+func (v *verifier) run(parent context.Context, messages iter.Seq2[eventlog.Message, error]) (readErr, err error) {
 	var pool errgroup.Group
 	pool.SetLimit(v.Workers)
-	stages, ctx := errgroup.WithContext(ctx)
+	stages, ctx := errgroup.WithContext(parent)
 	decoding, signing := make(chan *run, 2*v.Workers), make(chan *run, 2*v.Workers)
-	folding := make([]chan *run, len(v.folds()))
-	for i, f := range v.folds() {
+	folding := make([]chan *run, len(v.folds))
+	for i, f := range v.folds {
 		folding[i] = make(chan *run, 2)
 		stages.Go(func() error { return f.run(folding[i]) })
 	}
 	stages.Go(func() error { return v.order(ctx, &pool, decoding, append(slices.Clone(folding), signing)) })
 	stages.Go(func() error { return v.collect(ctx, signing) })
-	readErr := v.readAll(ctx, &pool, messages, decoding)
+	readErr = v.readAll(ctx, &pool, messages, decoding)
 	close(decoding)
-	err := stages.Wait()
+	err = stages.Wait()
 	_ = pool.Wait() // its functions return nil
-	return errors.Join(err, readErr)
+	if err == nil {
+		err = parent.Err()
+	}
+	return readErr, err
 }
 
 // readAll cuts the messages into runs. It keeps copies of their payloads: a reader may use its buffers again.
@@ -198,9 +272,12 @@ func (v *verifier) order(ctx context.Context, pool *errgroup.Group, from <-chan 
 			close(ch)
 		}
 	}()
+	v.kept.compare(&v.tree)
 	for c := range from {
 		<-c.decoded
 		for i := range c.messages {
+			v.tree.Add(c.leaves[i])
+			v.kept.compare(&v.tree)
 			v.enter(c, i)
 		}
 		pool.Go(func() error { c.verify(v.games, &v.out); return nil })
@@ -218,7 +295,9 @@ func (v *verifier) collect(ctx context.Context, from <-chan *run) error {
 	var facts uint64
 	for c := range from {
 		<-c.signed
-		v.counters.check(c, &v.out)
+		if err := v.counters.add(c); err != nil {
+			return err
+		}
 		facts += uint64(len(c.messages))
 		if v.Progress != nil {
 			v.Progress(facts)
@@ -300,46 +379,57 @@ func (v *verifier) register(seq fact.Seq, key fact.PublicKey) {
 	}
 }
 
+// maxUnverifiable bounds how many halves without a key are remembered until they are refused. Of the others, a refusal that
+// never comes is found missing.
+const maxUnverifiable = 50_000
+
 // keyFor returns the key with which the fact is to be signed, or nil.
 func (v *verifier) keyFor(e fact.Entry) *fact.PublicKey {
-	var s keyless
 	switch f := e.Fact.(type) {
 	case fact.StepsReported:
 		return v.keys[f.Report.Pin]
 	case fact.HalfReported:
-		s = keyless{pin: f.Half.Pin}
+		key := v.keys[f.Half.Pin]
+		if key == nil && !v.rosterBroken && len(v.unverifiable) < maxUnverifiable {
+			v.unverifiable[e.Seq] = f.Half.Pin
+		}
+		return key
 	case fact.PinPaired:
-		s = keyless{pin: f.Proof.Pin, pairing: true}
-	default:
-		return nil
+		key := v.keys[f.Proof.Pin]
+		if key == nil && !v.rosterBroken {
+			v.reportUnverifiable(e.Seq, f.Proof.Pin)
+		}
+		return key
 	}
-	key := v.keys[s.pin]
-	if key == nil && !v.rosterBroken {
-		v.unverifiable[e.Seq] = s
-	}
-	return key
+	return nil
 }
 
-// end reports what can be said only behind the last fact. A log that could not be read to its end is unfinished.
-func (v *verifier) end(cut bool) {
+func (v *verifier) reportUnverifiable(seq fact.Seq, pin fact.PinID) {
+	v.out.add(seq, Unverifiable, "a pin that was registered before, or a refusal", "neither: pin "+pin.String())
+}
+
+// end reports what can be said only behind the last fact. A log that could not be read to its end is unfinished. The error
+// is that of a temporary file.
+func (v *verifier) end(cut bool) error {
 	if v.read < 2 && !cut {
 		v.out.add(fact.Seq(v.read+1), Beginning, "RulesAdopted and TimePassed", fmt.Sprintf("a log of %d facts", v.read))
 	}
-	unfinished := v.Unfinished || cut
-	checks := []func(view.Reader) error{
-		v.checkTap, func(r view.Reader) error { return rewards.Check(r) }, func(r view.Reader) error { return steps.Check(r) },
-	}
-	for i, f := range v.folds() {
-		missing, outstanding := f.missing(unfinished)
-		f.end(v.last, missing, checks[i])
+	v.kept.end(&v.tree, cut)
+	for _, f := range v.folds {
+		missing, outstanding := f.missing(v.Unfinished || cut)
 		v.counts.Outstanding += uint64(outstanding)
 		if f == v.tap {
 			v.endUnverifiable(missing)
 		}
+		if err := errors.Join(f.endViews(v.last, cut), f.end(v.last, missing)); err != nil {
+			return fmt.Errorf("audit: %s: %w", f.core.Name(), err)
+		}
+		v.counts.Views += f.equal
 	}
+	return v.counters.report(&v.out)
 }
 
-// endUnverifiable reports the statements that have neither a key nor the refusal that the tap fold gives them.
+// endUnverifiable reports the halves that have neither a key nor the refusal that the tap fold gives them.
 func (v *verifier) endUnverifiable(missing []fact.Record) {
 	unrefused := map[fact.Seq]bool{}
 	for _, want := range missing {
@@ -347,9 +437,9 @@ func (v *verifier) endUnverifiable(missing []fact.Record) {
 			unrefused[f.Half] = true
 		}
 	}
-	for seq, s := range v.unverifiable {
-		if s.pairing || v.tap.done || unrefused[seq] {
-			v.out.add(seq, Unverifiable, "a pin that was registered before, or a refusal", "neither: pin "+s.pin.String())
+	for seq, pin := range v.unverifiable {
+		if v.tap.done || unrefused[seq] {
+			v.reportUnverifiable(seq, pin)
 		}
 	}
 }
@@ -371,6 +461,7 @@ func (v *verifier) report(err error) Report {
 		v.out.add(v.last+1, Unreadable, "the rest of the log", err.Error())
 	}
 	r := v.counts
+	r.Size, r.Root, r.Checkpoints = v.tree.Size(), v.tree.Root(), v.kept.hold
 	r.Findings, r.LeftOut = v.out.sorted()
 	r.Verdict = Clean
 	if len(r.Findings) > 0 {

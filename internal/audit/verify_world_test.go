@@ -185,12 +185,15 @@ func (w *verifyWorld) meet(a, b *crowd.Pin) {
 }
 
 func (w *verifyWorld) walk(p *crowd.Pin, n uint16) {
-	signed := p.Count(fact.Slot(w.now/fact.UnixMilli(fact.SlotLength.Milliseconds())), []uint16{n})
-	report, err := statement.ParseStepReport(signed.Statement)
+	w.add(w.report(p, p.Count(fact.Slot(w.now/fact.UnixMilli(fact.SlotLength.Milliseconds())), []uint16{n})))
+}
+
+func (w *verifyWorld) report(p *crowd.Pin, s crowd.Signed) fact.StepsReported {
+	report, err := statement.ParseStepReport(s.Statement)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.add(fact.StepsReported{Report: report, Signature: signed.Signature, Carrier: p.ID()})
+	return fact.StepsReported{Report: report, Signature: s.Signature, Carrier: p.ID()}
 }
 
 // crowdOf lets n wearers all meet each other.

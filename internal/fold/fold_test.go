@@ -858,9 +858,35 @@ func TestQueryDuringCommit(t *testing.T) {
 	if err := r.Query(func(fact.Seq, view.Reader) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
-	seq, digest, err := r.Digest()
-	if err != nil || seq != 2 || digest != digestOf(store) {
-		t.Errorf("digest: got %d, %v, %v, want %d, %v", seq, digest, err, 2, digestOf(store))
+	want := fold.Snapshot{Epoch: 1, Seq: 2, Digest: digestOf(store)}
+	if got, err := r.Snapshot(); err != nil || got != want {
+		t.Errorf("snapshot: got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestSnapshotAtRest(t *testing.T) {
+	log, store := newLog(), view.NewMemory()
+	snapshot := func(core string) (s fold.Snapshot, err error) {
+		err = store.View(func(tx view.Reader) error {
+			s, err = fold.SnapshotOf(tx, core)
+			return err
+		})
+		return s, err
+	}
+	if got, err := snapshot("counting"); err != nil || got != (fold.Snapshot{Digest: digestOf(store)}) {
+		t.Errorf("new: got %+v, %v", got, err)
+	}
+	input(t, log, 0, 5)
+	r, stop := start(t, config(counting{}, log, store))
+	wait(t, r, 2)
+	stop()
+	want := fold.Snapshot{Epoch: 1, Seq: r.Progress().Seq, Digest: digestOf(store)}
+	if got, err := snapshot("counting"); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	var misfit *fold.MisfitError
+	if got, err := snapshot("other"); !errors.As(err, &misfit) {
+		t.Errorf("as another core's: got %+v, %v, want a misfit", got, err)
 	}
 }
 

@@ -29,18 +29,10 @@ type position struct {
 
 // load reads the position and what is still expected; both are empty in a new view.
 func load(r kv.Reader, core Core) (position, []fact.Record, error) {
-	var pos position
-	v := r.Get(bucket, positionKey)
-	if v == nil {
-		return pos, nil, nil
+	pos, err := loadPosition(r, core.Name())
+	if err != nil || pos == (position{}) {
+		return pos, nil, err
 	}
-	const fixed = 4 + 8 + sha256.Size
-	if len(v) < fixed || string(v[fixed:]) != core.Name() {
-		return pos, nil, &MisfitError{Core: core.Name(), Reason: "it is the view of another service"}
-	}
-	pos.epoch = binary.BigEndian.Uint32(v)
-	pos.seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
-	copy(pos.hash[:], v[12:])
 	var queue []fact.Record
 	for _, payload := range r.Scan(bucket, []byte{queuePrefix}, nil) {
 		record, err := eventlog.Decode(core.Derives(), payload)
@@ -50,6 +42,22 @@ func load(r kv.Reader, core Core) (position, []fact.Record, error) {
 		queue = append(queue, record)
 	}
 	return pos, queue, nil
+}
+
+// loadPosition reads the position, which is empty in a new view. The error says that it is not a view of that core.
+func loadPosition(r kv.Reader, core string) (pos position, err error) {
+	v := r.Get(bucket, positionKey)
+	if v == nil {
+		return pos, nil
+	}
+	const fixed = 4 + 8 + sha256.Size
+	if len(v) < fixed || string(v[fixed:]) != core {
+		return pos, &MisfitError{Core: core, Reason: "it is the view of another service"}
+	}
+	pos.epoch = binary.BigEndian.Uint32(v)
+	pos.seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
+	copy(pos.hash[:], v[12:])
+	return pos, nil
 }
 
 // save writes the turn's position and what it changed of the expected facts. Those that came by within the same turn

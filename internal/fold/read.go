@@ -69,15 +69,31 @@ func (r *Runner) Query(f func(seq fact.Seq, tx view.Reader) error) error {
 	})
 }
 
-// Digest returns the digest of the view and the sequence that it reflects.
-func (r *Runner) Digest() (fact.Seq, view.Digest, error) {
-	var digest view.Digest
-	var at fact.Seq
-	err := r.Query(func(seq fact.Seq, tx view.Reader) error {
-		at, digest = seq, Digest(tx)
-		return nil
+// Snapshot is what a view was at one sequence of one log, in short.
+type Snapshot struct {
+	Epoch  uint32   // of the log; 0 = nothing was folded
+	Seq    fact.Seq // every fact up to it was folded, and no other
+	Digest view.Digest
+}
+
+// Snapshot reads one committed state of the whole view, which takes a second for some hundred megabytes. The fold goes on
+// meanwhile.
+func (r *Runner) Snapshot() (s Snapshot, err error) {
+	err = r.Query(func(seq fact.Seq, tx view.Reader) error {
+		s, err = SnapshotOf(tx, r.Core.Name())
+		s.Seq = seq
+		return err
 	})
-	return at, digest, err
+	return s, err
+}
+
+// SnapshotOf reads the whole view of the core of that name, at rest. It is a *MisfitError if the view is another core's.
+func SnapshotOf(r view.Reader, core string) (Snapshot, error) {
+	pos, err := loadPosition(r, core)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Epoch: pos.epoch, Seq: pos.seq, Digest: Digest(r)}, nil
 }
 
 // Position returns the sequence up to which a view at rest was folded; 0 = it is new. The facts behind it that the core

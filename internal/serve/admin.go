@@ -167,6 +167,7 @@ func (a *Admin) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /status", a.status)
+	mux.HandleFunc("GET /digest", a.digest)
 	// Without pprof.Cmdline: a command line may hold the password of a NATS user.
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -218,4 +219,15 @@ func (a *Admin) serving(name string) bool {
 func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a.Status()) // the client has gone: there is nobody to tell
+}
+
+// digest answers with the Digests.
+func (a *Admin) digest(w http.ResponseWriter, _ *http.Request) {
+	digests, err := a.Digests()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(digests) // the client has gone: there is nobody to tell
 }

@@ -144,6 +144,7 @@ func TestAdmin(t *testing.T) {
 	wantAnswer(t, a, "/debug/pprof/goroutine?debug=1", http.StatusOK, "goroutine profile")
 	for range 2 {
 		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not serving: idle, absent\n")
+		wantAnswer(t, a, "/digest", http.StatusOK, "[]\n")
 		checkScrape(t, a, false)
 		ready, catching := make(chan struct{}), make(chan struct{})
 		address, stop := idleService(t, a, log, ready, catching)
@@ -153,6 +154,8 @@ func TestAdmin(t *testing.T) {
 		awaitHealth(t, address)
 		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not serving: absent\n")
 		checkStatus(t, a)
+		wantAnswer(t, a, "/digest", http.StatusOK, `[{"service":"idle","epoch":1,"seq":2,`+
+			`"digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]`)
 		checkScrape(t, a, true)
 		stop()
 	}

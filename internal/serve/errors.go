@@ -60,12 +60,12 @@ func Wearer(field, text string) (fact.WearerID, error) {
 
 // WaitSeq waits, within the deadline of the call, until the runner has folded seq.
 func WaitSeq(ctx context.Context, r *fold.Runner, seq uint64) error {
-	return notReached(ctx, r, seq, func(ctx context.Context) error { return r.Wait(ctx, fact.Seq(seq)) })
+	return WaitFor(ctx, "min_seq", seq, folded(r), func(ctx context.Context) error { return r.Wait(ctx, fact.Seq(seq)) })
 }
 
 // Settle waits, within the deadline of the call, until all that followed from the facts up to seq has come by.
 func Settle(ctx context.Context, r *fold.Runner, seq uint64) (reached fact.Seq, err error) {
-	err = notReached(ctx, r, seq, func(ctx context.Context) (err error) {
+	err = WaitFor(ctx, "min_seq", seq, folded(r), func(ctx context.Context) (err error) {
 		reached, err = r.Settle(ctx, fact.Seq(seq))
 		return err
 	})
@@ -75,7 +75,13 @@ func Settle(ctx context.Context, r *fold.Runner, seq uint64) (reached fact.Seq, 
 // answerMargin is what is kept of a call's deadline, so that the answer reaches the caller before it gives up.
 const answerMargin = 50 * time.Millisecond
 
-func notReached(ctx context.Context, r *fold.Runner, seq uint64, wait func(context.Context) error) error {
+func folded(r *fold.Runner) func() fact.Seq {
+	return func() fact.Seq { return r.Progress().Seq }
+}
+
+// WaitFor calls wait, which waits for the sequence that the request field of that name asks for, with what the call's
+// deadline leaves. Where that is over first, the error says how far at has come.
+func WaitFor(ctx context.Context, field string, seq uint64, at func() fact.Seq, wait func(context.Context) error) error {
 	waiting := ctx
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -88,7 +94,7 @@ func notReached(ctx context.Context, r *fold.Runner, seq uint64, wait func(conte
 		// its caller would be told nothing but that the deadline is over.
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")) // outside of a call there is no trailer
 		return Errorf(codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED,
-			"min_seq %d: this service has folded up to %d", seq, r.Progress().Seq)
+			"%s %d: this service has folded up to %d", field, seq, at())
 	}
 	if err != nil {
 		return status.FromContextError(err).Err()

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -9,6 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/view"
 )
 
 // Status is where the services of one process stand.
@@ -62,6 +66,41 @@ func (a *Admin) statusOf(name string, head eventlog.Head) ServiceStatus {
 		at.Numbers = s.numbers()
 	}
 	return at
+}
+
+// ViewDigest is what the view of one service was at one sequence of the log.
+type ViewDigest struct {
+	Service string      `json:"service"`
+	Epoch   uint32      `json:"epoch"` // of the log; 0 = nothing is folded yet
+	Seq     fact.Seq    `json:"seq"`   // every fact up to it was folded, and no other
+	Digest  view.Digest `json:"digest"`
+}
+
+// Digests reads the whole view of each service that runs, in the order in which OpenAdmin was given them; see
+// fold.Runner.Snapshot.
+func (a *Admin) Digests() ([]ViewDigest, error) {
+	digests := []ViewDigest{}
+	for _, name := range a.expected {
+		at, running, err := a.snapshot(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if running {
+			digests = append(digests, ViewDigest{Service: name, Epoch: at.Epoch, Seq: at.Seq, Digest: at.Digest})
+		}
+	}
+	return digests, nil
+}
+
+func (a *Admin) snapshot(name string) (at fold.Snapshot, running bool, err error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s := a.shown[name]
+	if s == nil {
+		return at, false, nil
+	}
+	at, err = s.runner.Snapshot()
+	return at, true, err
 }
 
 const (

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -17,7 +18,8 @@ import (
 
 // Bolt is a Store in one bbolt file.
 type Bolt struct {
-	db *bbolt.DB
+	db     *bbolt.DB
+	remove string // path of the file that Close is to remove, or ""
 }
 
 // mapping is how much address space a view's file is given at once. While a file outgrows its mapping, the commit waits
@@ -54,7 +56,14 @@ func (b *Bolt) View(f func(Reader) error) error {
 }
 
 // Close implements Store.
-func (b *Bolt) Close() error { return b.db.Close() }
+func (b *Bolt) Close() error {
+	err := b.db.Close()
+	if b.remove != "" {
+		err = errors.Join(err, os.Remove(b.remove))
+		b.remove = ""
+	}
+	return err
+}
 
 // boltReader remembers the buckets it has found, since a look-up by name walks the root page each time.
 type boltReader struct {

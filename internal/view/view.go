@@ -52,6 +52,19 @@ type Digest [sha256.Size]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
+// MarshalText implements encoding.TextMarshaler: 64 hex digits.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != len(d) {
+		return fmt.Errorf("digest %.80q: want %d hex digits", text, hex.EncodedLen(len(d)))
+	}
+	*d = Digest(b)
+	return nil
+}
+
 // DigestOf returns the digest of all buckets in key order but those of the given names. Equal contents have equal
 // digests on every machine: bucket names, keys and values enter it one after the other, each after its length.
 func DigestOf(r Reader, except ...string) Digest {

@@ -20,7 +20,7 @@ import (
 	"pinfold/internal/view"
 )
 
-// TestStore runs the contract of Store on both of its implementations.
+// TestStore runs the contract of Store on all that implements it.
 func TestStore(t *testing.T) {
 	contract := []struct {
 		name string
@@ -44,6 +44,13 @@ func TestStore(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) view.Store{
 		"Bolt":   func(t *testing.T) view.Store { return openBolt(t) },
 		"Memory": func(*testing.T) view.Store { return view.NewMemory() },
+		"Scratch": func(t *testing.T) view.Store {
+			s, err := view.OpenScratch(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range contract {

@@ -39,6 +39,11 @@ type Background struct {
 	Revoked bool // no longer held
 }
 
+// AwardedTo returns the wearer whom the award was given to, revoked or not; false if there is no such award.
+func AwardedTo(r kv.Reader, id AwardID) (fact.WearerID, bool) {
+	return awardedTo(r, id.Cause, id.Index)
+}
+
 // AwardsOf returns the awards of a wearer, and those of an erased one as they were, with nothing to come. A wearer who
 // was never heard of has none so far.
 func AwardsOf(r kv.Reader, w fact.WearerID) Awards {

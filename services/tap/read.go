@@ -58,6 +58,15 @@ func FriendshipByCause(r kv.Reader, cause fact.Seq) (Friendship, bool) {
 	return decodeFriendship(k, v), true
 }
 
+// FriendshipOf returns the current friendship of two wearers, in either order, and whether they have one.
+func FriendshipOf(r kv.Reader, a, b fact.WearerID) (Friendship, bool) {
+	p := getPair(r, a, b)
+	if p.standing != friends {
+		return Friendship{}, false
+	}
+	return FriendshipByCause(r, p.cause)
+}
+
 // Tally counts the outcomes of all reported halves, and friendships.
 type Tally struct {
 	Halves uint64 // reported

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,7 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
+	"pinfold/internal/notary"
 	"pinfold/internal/rules"
 	"pinfold/internal/serve"
 	"pinfold/internal/view"
@@ -29,8 +31,20 @@ type Config struct {
 	Rewards  string      // addresses of the rewards service
 	Steps    string      // addresses of the steps service
 	Limits   Limits
+	Notary   Notary
 	Now      func() fact.UnixMilli // the clock; nil = this machine's
 }
+
+// Notary says where the gateway keeps the Merkle tree of the log and the checkpoints that it signs of it.
+type Notary struct {
+	Tree  string   // path of the view's file
+	Keys  string   // folder of the key, and of the file of what was signed
+	Every fact.Seq // facts from one checkpoint that is signed unasked to the next
+}
+
+// DefaultEvery is how many facts lie between two checkpoints that are signed unasked. An auditor who keeps them can
+// locate a change of the log to within so many facts; each takes some 200 bytes.
+const DefaultEvery = 1000
 
 // Limits are what admission goes by beside the roster.
 type Limits struct {
@@ -69,18 +83,52 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer services.close()
+	witness, closeNotary, err := openNotary(ctx, c, log)
+	if err != nil {
+		return serve.IgnoreEnd(ctx, err)
+	}
+	defer closeNotary()
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
 		a := newAPI(c, log, head.Last, runner, services)
 		return serve.API{
 			Register: func(s grpc.ServiceRegistrar) {
 				gatewayv1.RegisterGatewayServiceServer(s, a)
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
+				gatewayv1.RegisterAuditServiceServer(s, &auditor{api: a, log: log, notary: witness})
 			},
 			Ready:   func() error { return checkRules(c.Rules, runner) },
-			Tasks:   []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run},
+			Tasks:   []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run, witness.Run},
 			Numbers: a.numbers, Metrics: a.metrics(),
 		}
 	})
+}
+
+// openNotary opens the notary, and its files until closeNotary is called.
+func openNotary(ctx context.Context, c Config, log eventlog.Log) (n *notary.Notary, closeNotary func(), err error) {
+	key, err := notary.LoadKey(c.Notary.Keys, c.Games)
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := view.OpenBolt(c.Notary.Tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	signed, err := view.OpenBolt(filepath.Join(c.Notary.Keys, "signed.db"))
+	if err != nil {
+		tree.Close()
+		return nil, nil, err
+	}
+	closeNotary = func() { signed.Close(); tree.Close() }
+	if err := serve.Reach(ctx, c.Logger, func() (err error) {
+		n, err = notary.Open(ctx, notary.Config{
+			Games: c.Games, Log: log, Logger: c.Logger, Tree: tree, Signed: signed, Key: key, Every: c.Notary.Every,
+		})
+		return err
+	}); err != nil {
+		closeNotary()
+		return nil, nil, err
+	}
+	return n, closeNotary, nil
 }
 
 // begin opens the log, making it if there is none.

@@ -73,6 +73,8 @@ const (
 	Reason_REASON_CHALLENGE_EXPIRED Reason = 25
 	// The watcher did not take what it was sent.
 	Reason_REASON_SLOW_READER Reason = 26
+	// The wearer was not given that medal or background.
+	Reason_REASON_NOT_AWARDED Reason = 27
 )
 
 // Enum value maps for Reason.
@@ -101,6 +103,7 @@ var (
 		24: "REASON_PAIRED_ELSEWHERE",
 		25: "REASON_CHALLENGE_EXPIRED",
 		26: "REASON_SLOW_READER",
+		27: "REASON_NOT_AWARDED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -126,6 +129,7 @@ var (
 		"REASON_PAIRED_ELSEWHERE":  24,
 		"REASON_CHALLENGE_EXPIRED": 25,
 		"REASON_SLOW_READER":       26,
+		"REASON_NOT_AWARDED":       27,
 	}
 )
 
@@ -1561,7 +1565,7 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1e\n" +
 	"\n" +
 	"registered\x18\x02 \x01(\rR\n" +
-	"registered*\xd5\x04\n" +
+	"registered*\xed\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_UPLOAD_TOO_LARGE\x10\x01\x12\x18\n" +
@@ -1586,7 +1590,8 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x12REASON_NOT_FRIENDS\x10\x17\x12\x1b\n" +
 	"\x17REASON_PAIRED_ELSEWHERE\x10\x18\x12\x1c\n" +
 	"\x18REASON_CHALLENGE_EXPIRED\x10\x19\x12\x16\n" +
-	"\x12REASON_SLOW_READER\x10\x1a*f\n" +
+	"\x12REASON_SLOW_READER\x10\x1a\x12\x16\n" +
+	"\x12REASON_NOT_AWARDED\x10\x1b*f\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATUS_ACCEPTED\x10\x01\x12\x1b\n" +

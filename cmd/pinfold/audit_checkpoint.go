@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/merkle"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+)
+
+type auditCheckpointCommand struct {
+	Gateway string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+	Games   string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
+	Key     string `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it. Without it the gateway's word is taken." placeholder:"KEY"`
+	Keep    string `help:"File of checkpoints that were kept. The new one is added once it is proven that the log still begins with the facts of the newest one there." type:"path" placeholder:"FILE"`
+	All     bool   `help:"With --keep: also keep those that the gateway signed unasked since."`
+}
+
+// Validate implements kong.Validatable.
+func (c auditCheckpointCommand) Validate() error {
+	if c.All && c.Keep == "" {
+		return errors.New("--all says what is kept: give --keep too")
+	}
+	return eventlog.CheckGames(c.Games)
+}
+
+// checkpointTimeout bounds each question to the gateway.
+const checkpointTimeout = 15 * time.Second
+
+// Run fetches a checkpoint, prints it, and holds it against those that were kept.
+func (c *auditCheckpointCommand) Run(s *session) error {
+	conn, err := dialPlain(c.Gateway)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	w := witness{ctx: s.ctx, gateway: gatewayv1.NewAuditServiceClient(conn), games: c.Games}
+	text, newest, err := w.meet(c.Key)
+	if err != nil {
+		return fmt.Errorf("gateway at %s: %w", c.Gateway, err)
+	}
+	if c.Key == "" {
+		fmt.Fprintf(s.stderr, "The key is the gateway's word: %s\nCompare it with the one that the organisers published.\n", w.public)
+	}
+	var last merkle.Checkpoint
+	if c.Keep != "" {
+		if last, err = c.lastKept(w.known); err != nil {
+			return err
+		}
+	}
+	if newest.Size < last.Size { // it is signed for all that the log held when it was asked for
+		return fmt.Errorf("gateway at %s: its log holds %d facts, and the newest checkpoint that was kept is of %d: it is behind, "+
+			"or some of its log is lost. That proves nothing yet: ask again later", c.Gateway, newest.Size, last.Size)
+	}
+	if err := s.printCheckpoint(text, w.public); err != nil || c.Keep == "" {
+		return err
+	}
+	return c.keep(w, last, text)
+}
+
+func (s *session) printCheckpoint(text, public string) error {
+	if s.output == "json" {
+		return json.NewEncoder(s.stdout).Encode(map[string]string{"checkpoint": text, "public_key": public})
+	}
+	_, err := fmt.Fprint(s.stdout, text)
+	return err
+}
+
+// lastKept returns the largest checkpoint of the file; the zero one where there is none yet.
+func (c *auditCheckpointCommand) lastKept(known note.Verifiers) (last merkle.Checkpoint, err error) {
+	kept, err := readCheckpoints(c.Keep, c.Games, known)
+	if errors.Is(err, fs.ErrNotExist) {
+		return last, nil
+	}
+	for _, k := range kept {
+		if k.Size > last.Size {
+			last = k
+		}
+	}
+	return last, err
+}
+
+// keep adds the checkpoint to the file, if it is consistent with the last one there.
+func (c *auditCheckpointCommand) keep(w witness, last merkle.Checkpoint, text string) (err error) {
+	texts := []string{text}
+	if c.All {
+		if texts, err = w.unasked(last.Size, text); err != nil {
+			return err
+		}
+	}
+	for _, text := range texts {
+		next, err := merkle.OpenCheckpoint(text, c.Games, w.known)
+		if err != nil {
+			return err
+		}
+		if next == last {
+			continue
+		}
+		if err := w.consistent(last, next); err != nil {
+			return err
+		}
+		if err := appendTo(c.Keep, text+"\n"); err != nil {
+			return err
+		}
+		last = next
+	}
+	return nil
+}
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// witness asks a gateway for its checkpoints, and believes only what is signed and proven.
+type witness struct {
+	ctx     context.Context //nolint:containedctx // it lives as long as the command
+	gateway gatewayv1.AuditServiceClient
+	games   string
+	known   note.Verifiers
+	public  string
+}
+
+// meet learns the key of the checkpoints: the given one, or the one that the gateway states. It returns the newest
+// checkpoint.
+func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err error) {
+	ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
+	defer cancel()
+	answer, err := w.gateway.GetCheckpoint(ctx, &gatewayv1.GetCheckpointRequest{})
+	if err != nil {
+		return "", newest, err
+	}
+	if w.public = answer.GetPublicKey(); key != "" {
+		if w.public, err = textOrFile(key); err != nil {
+			return "", newest, err
+		}
+	}
+	verifier, err := merkle.NewVerifier(w.public, w.games)
+	if err != nil {
+		return "", newest, err
+	}
+	w.known = note.VerifierList(verifier)
+	text = answer.GetCheckpoint()
+	newest, err = merkle.OpenCheckpoint(text, w.games, w.known)
+	return text, newest, err
+}
+
+// unasked returns the checkpoints of more than so many facts that the gateway signed unasked, and the newest one, by size.
+func (w *witness) unasked(after fact.Seq, newest string) (texts []string, err error) {
+	token := after.String()
+	for {
+		ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
+		page, err := w.gateway.ListCheckpoints(ctx, gatewayv1.ListCheckpointsRequest_builder{PageSize: 500, PageToken: token}.Build())
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, page.GetCheckpoints()...)
+		if token = page.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	end, err := merkle.OpenCheckpoint(newest, w.games, w.known)
+	if err != nil {
+		return nil, err
+	}
+	for i, text := range texts {
+		c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+		if err != nil {
+			return nil, err
+		}
+		if c.Size >= end.Size {
+			texts = texts[:i] // signed since the newest one was asked for
+			break
+		}
+	}
+	return append(texts, newest), nil
+}
+
+// consistent returns a *partedError unless the log of the later checkpoint begins with the facts of the earlier one.
+func (w *witness) consistent(before, after merkle.Checkpoint) error {
+	parted := &partedError{kept: before, found: after}
+	switch {
+	case before.Size == 0:
+		return nil
+	case after.Size == before.Size && after.Root == before.Root:
+		return nil
+	case after.Size <= before.Size:
+		return parted
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
+	defer cancel()
+	answer, err := w.gateway.ProveConsistency(ctx, gatewayv1.ProveConsistencyRequest_builder{
+		FromSize: uint64(before.Size), ToSize: uint64(after.Size),
+	}.Build())
+	if err != nil {
+		return err
+	}
+	proof := make([]merkle.Hash, len(answer.GetHashes()))
+	for i, h := range answer.GetHashes() {
+		if len(h) != len(proof[i]) {
+			return fmt.Errorf("a proof of consistency: a hash of %d bytes: want %d", len(h), len(proof[i]))
+		}
+		proof[i] = merkle.Hash(h)
+	}
+	if err := merkle.CheckConsistency(proof, before.Size, before.Root, after.Size, after.Root); err != nil {
+		return parted
+	}
+	return nil
+}
+
+// partedError says that a log no longer begins with what was signed for.
+type partedError struct {
+	kept, found merkle.Checkpoint
+}
+
+func (e *partedError) Error() string {
+	return fmt.Sprintf("BROKEN: the checkpoint of %d facts that was kept does not hold: the log whose checkpoint of %d facts "+
+		"is signed now is another one. Keep both: each is signed", e.kept.Size, e.found.Size)
+}
+
+// readCheckpoints reads a file of checkpoints, all of which are to be signed with a known key.
+func readCheckpoints(path, games string, known note.Verifiers) ([]merkle.Checkpoint, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := merkle.SplitCheckpoints(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	list := make([]merkle.Checkpoint, len(texts))
+	for i, text := range texts {
+		if list[i], err = merkle.OpenCheckpoint(text, games, known); err != nil {
+			return nil, fmt.Errorf("%s: checkpoint %d: %w", path, i+1, err)
+		}
+	}
+	return list, nil
+}
+
+// textOrFile returns the content of the file of that name, or the text itself where there is no such file, without white
+// space around it.
+func textOrFile(s string) (string, error) {
+	text, err := os.ReadFile(s)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // a key begins with pinfold/, and the binary is called pinfold
+		return strings.TrimSpace(s), nil
+	}
+	return strings.TrimSpace(string(text)), err
+}

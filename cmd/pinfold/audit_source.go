@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+
+	"pinfold/internal/audit"
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+)
+
+// sourceFlags say which log a command reads: an archive, or the log itself.
+type sourceFlags struct {
+	logFlags
+	File string `arg:"" optional:"" help:"Archive to read. Without it, the log of --data or --nats is." type:"existingfile"`
+}
+
+// logSource is a log that is read once, from its first fact, until it is closed.
+type logSource struct {
+	games    string
+	epoch    uint32
+	last     fact.Seq // 0 = not known beforehand
+	messages iter.Seq2[eventlog.Message, error]
+	close    func()
+}
+
+// source opens the log.
+func (f sourceFlags) source(s *session) (logSource, error) {
+	if f.File != "" {
+		return f.archive()
+	}
+	log, closeLog, err := f.open(s)
+	if err != nil {
+		return logSource{}, err
+	}
+	head, messages, err := audit.FromLog(s.ctx, log)
+	if err != nil {
+		closeLog()
+		return logSource{}, interrupted(err)
+	}
+	return logSource{games: f.Games, epoch: head.Epoch, last: head.Last, messages: messages, close: closeLog}, nil
+}
+
+// archive opens the archive. Of which Games it is, it says itself.
+func (f sourceFlags) archive() (logSource, error) {
+	if f.NATS != "" {
+		return logSource{}, errors.New("FILE and --nats are two logs: give one of them")
+	}
+	reader, closeFile, err := openArchive(f.File)
+	if err != nil {
+		return logSource{}, err
+	}
+	head := reader.Header()
+	return logSource{games: head.Games, epoch: head.Epoch, messages: reader.Messages(), close: closeFile}, nil
+}
+
+// openArchive opens an archive, which is only read, until closeFile is called.
+func openArchive(path string) (reader *audit.Reader, closeFile func(), err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	reader, err = audit.NewReader(file)
+	if err != nil {
+		file.Close() //nolint:errcheck // it was only read
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return reader, func() { file.Close() }, nil //nolint:errcheck // it was only read
+}
+
+// folded returns the messages, with a progress bar where there is a terminal.
+func (l logSource) folded(s *session) iter.Seq2[eventlog.Message, error] {
+	return withProgress(l.messages, s.factsBar("folded", l.last))
+}

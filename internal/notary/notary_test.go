@@ -1,0 +1,385 @@
+package notary_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+	"pinfold/internal/fold"
+	"pinfold/internal/kv"
+	"pinfold/internal/merkle"
+	"pinfold/internal/notary"
+	"pinfold/internal/rules"
+	"pinfold/internal/view"
+)
+
+const games = "tokyo2020"
+
+// world is a log and what a notary of it keeps.
+type world struct {
+	t      *testing.T
+	log    *eventlog.Memory
+	now    fact.UnixMilli
+	config notary.Config
+	public string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	private, public, err := merkle.GenerateKey(games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, now: 1_600_000_000_000, public: public}
+	w.log = w.newLog()
+	w.config = notary.Config{
+		Games: games, Log: w.log, Logger: slog.New(slog.DiscardHandler), Tree: view.NewMemory(), Signed: view.NewMemory(),
+		Key: private, Every: 10,
+	}
+	return w
+}
+
+func (w *world) newLog() *eventlog.Memory {
+	log := eventlog.NewMemory(func() fact.UnixMilli { return w.now }, eventlog.Faults{})
+	w.appendTo(log, fact.RulesAdopted{Rules: rules.Tokyo2020()})
+	return log
+}
+
+func (w *world) appendTo(log eventlog.Log, facts ...fact.Fact) {
+	w.t.Helper()
+	var records []fact.Record
+	for _, f := range facts {
+		records = append(records, fact.Record{Fact: f})
+	}
+	if _, err := log.Append(w.t.Context(), eventlog.Batch{Records: records}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// tick appends n facts to the log, and moves the clock so that no two are alike.
+func (w *world) tick(n int) {
+	for range n {
+		w.now += 1000
+		w.appendTo(w.log, fact.TimePassed{Time: w.now})
+	}
+}
+
+// run runs a notary until the end of the test or the returned function, which returns how it ended.
+func (w *world) run(n *notary.Notary) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	w.t.Cleanup(cancel)
+	return func() error { cancel(); return <-ended }
+}
+
+func (w *world) open() *notary.Notary {
+	w.t.Helper()
+	n, err := notary.Open(w.t.Context(), w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// follow opens a notary, lets it come up with the log, and stops it.
+func (w *world) follow() *notary.Notary {
+	w.t.Helper()
+	n := w.open()
+	stop := w.run(n)
+	w.wait(n)
+	if err := stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+func (w *world) wait(n *notary.Notary) {
+	w.t.Helper()
+	head, err := w.log.Head(w.t.Context())
+	if err == nil {
+		err = n.Wait(w.t.Context(), head.Last)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) known() note.Verifiers {
+	w.t.Helper()
+	v, err := merkle.NewVerifier(w.public, games)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return note.VerifierList(v)
+}
+
+// root returns the root of the first size facts of the log, by another way than the notary's.
+func (w *world) root(size fact.Seq) merkle.Hash {
+	w.t.Helper()
+	var e merkle.Edge
+	for seq := fact.Seq(1); seq <= size; seq++ {
+		m, ok, err := w.log.At(w.t.Context(), seq)
+		if err != nil || !ok {
+			w.t.Fatalf("sequence %d: %t, %v", seq, ok, err)
+		}
+		leaf, err := merkle.Leaf(m)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		e.Add(leaf)
+	}
+	return e.Root()
+}
+
+// wantSigned checks that the note is signed and says what the log has.
+func (w *world) wantSigned(text string, size fact.Seq) {
+	w.t.Helper()
+	c, err := merkle.OpenCheckpoint(text, games, w.known())
+	if want := (merkle.Checkpoint{Games: games, Size: size, Root: w.root(size)}); err != nil || c != want {
+		w.t.Errorf("got %+v, %v, want %+v", c, err, want)
+	}
+}
+
+func (w *world) wantUnasked(n *notary.Notary, sizes ...fact.Seq) {
+	w.t.Helper()
+	list, err := n.Unasked(0, 1000)
+	if err != nil || len(list) != len(sizes) {
+		w.t.Fatalf("%d checkpoints, %v, want %v", len(list), err, sizes)
+	}
+	for i, s := range list {
+		if s.Size != sizes[i] {
+			w.t.Errorf("checkpoint %d is of %d facts, want %d", i, s.Size, sizes[i])
+		}
+		w.wantSigned(s.Note, sizes[i])
+	}
+}
+
+func (w *world) wantMisfit(err error) {
+	w.t.Helper()
+	if _, misfit := errors.AsType[*fold.MisfitError](err); !misfit {
+		w.t.Errorf("got %v, want a misfit", err)
+	}
+}
+
+func TestCheckpoints(t *testing.T) {
+	w := newWorld(t)
+	w.tick(34) // 35 facts
+	n := w.open()
+	stop := w.run(n)
+	w.wait(n)
+	w.wantUnasked(n, 10, 20, 30)
+	for _, size := range []fact.Seq{35, 1, 10, 34, 35} {
+		text, err := n.Checkpoint(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wantSigned(text, size)
+	}
+	for _, size := range []fact.Seq{0, 36, 1 << 63} {
+		if text, err := n.Checkpoint(size); err == nil {
+			t.Errorf("a checkpoint of %d facts: got %q", size, text)
+		}
+	}
+	w.tick(6)
+	w.wait(n)
+	w.wantUnasked(n, 10, 20, 30, 40)
+	if list, err := n.Unasked(10, 2); err != nil || len(list) != 2 || list[0].Size != 20 || list[1].Size != 30 {
+		t.Errorf("two behind 10: got %+v, %v", list, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+
+	// A start goes on where the last one ended, at another pace.
+	w.config.Every = 7
+	w.tick(20) // 61
+	w.wantUnasked(w.follow(), 10, 20, 30, 40, 42, 49, 56)
+}
+
+// TestRebuilt deletes the tree: what was signed is neither lost nor signed a second time.
+func TestRebuilt(t *testing.T) {
+	w := newWorld(t)
+	w.tick(34)
+	w.follow()
+	w.config.Tree = view.NewMemory()
+	n := w.open()
+	if n.Size() != 0 {
+		t.Fatalf("an empty tree of %d facts", n.Size())
+	}
+	w.wantUnasked(n, 10, 20, 30)
+	w.tick(10)
+	n = w.follow()
+	w.wantUnasked(n, 10, 20, 30, 40)
+}
+
+// TestMisfits gives a notary a log that is not the one of which it signed.
+func TestMisfits(t *testing.T) {
+	rewritten := func(w *world) *eventlog.Memory {
+		log := w.newLog()
+		w.appendTo(log, fact.TimePassed{Time: 1})
+		for i := range 33 {
+			w.appendTo(log, fact.TimePassed{Time: fact.UnixMilli(1_700_000_000_000 + i)})
+		}
+		return log
+	}
+	for name, tt := range map[string]struct {
+		change func(w *world)
+	}{
+		"shorter than what was signed": {func(w *world) { w.log.Truncate(29) }},
+		"shorter, and the tree is gone": {func(w *world) {
+			w.log.Truncate(29)
+			w.config.Tree = view.NewMemory()
+		}},
+		"shorter than the tree": {func(w *world) { w.log.Truncate(34) }},
+		"another last fact":     {func(w *world) { w.config.Log = rewritten(w) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.tick(34)
+			w.follow()
+			tt.change(w)
+			_, err := notary.Open(t.Context(), w.config)
+			w.wantMisfit(err)
+		})
+	}
+	t.Run("rewritten, and the tree is gone", func(t *testing.T) {
+		w := newWorld(t)
+		w.tick(34)
+		w.follow()
+		w.config.Log, w.config.Tree = rewritten(w), view.NewMemory()
+		n := w.open()
+		w.wantMisfit(n.Run(t.Context()))
+		list, err := n.Unasked(0, 100)
+		if err != nil || len(list) != 3 {
+			t.Errorf("%d checkpoints, %v, want the three of before", len(list), err)
+		}
+		if n.Size() >= 30 {
+			t.Errorf("a tree of %d facts is shown, which is not the one that was signed for", n.Size())
+		}
+	})
+	t.Run("another key", func(t *testing.T) {
+		w := newWorld(t)
+		w.tick(34)
+		w.follow()
+		w.config.Key, _, _ = merkle.GenerateKey(games)
+		if _, err := notary.Open(t.Context(), w.config); err == nil {
+			t.Error("a notary opened what another key has signed")
+		}
+	})
+	t.Run("a key of other Games", func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Key, _, _ = merkle.GenerateKey("paris2024")
+		if _, err := notary.Open(t.Context(), w.config); err == nil {
+			t.Error("a notary signs for other Games")
+		}
+	})
+}
+
+// torn is a Store whose next Update fails, stored or not.
+type torn struct {
+	view.Store
+	fail, store bool
+}
+
+var errTorn = errors.New("torn")
+
+func (s *torn) Update(f func(kv.Tx) error) error {
+	if !s.fail {
+		return s.Store.Update(f)
+	}
+	s.fail = false
+	if s.store {
+		if err := s.Store.Update(f); err != nil {
+			return err
+		}
+	}
+	return errTorn
+}
+
+// TestStoreFails lets the writing of the tree, and of what was signed, fail: once stored and once not. Nothing is shown of
+// it, and the next start goes on.
+func TestStoreFails(t *testing.T) {
+	for name, pick := range map[string]func(c *notary.Config) *view.Store{
+		"tree":   func(c *notary.Config) *view.Store { return &c.Tree },
+		"signed": func(c *notary.Config) *view.Store { return &c.Signed },
+	} {
+		for _, stored := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				w := newWorld(t)
+				w.tick(14)
+				w.follow()
+				bad := &torn{Store: *pick(&w.config), store: stored}
+				*pick(&w.config) = bad
+				n := w.open()
+				w.tick(10)
+				bad.fail = true
+				if err := n.Run(t.Context()); !errors.Is(err, errTorn) {
+					t.Fatalf("got %v, want %v", err, errTorn)
+				}
+				if n.Size() != 15 {
+					t.Errorf("a tree of %d facts is shown, want 15", n.Size())
+				}
+				w.wantUnasked(w.follow(), 10, 20)
+			})
+		}
+	}
+	t.Run("asked", func(t *testing.T) {
+		w := newWorld(t)
+		w.tick(14)
+		bad := &torn{Store: w.config.Signed}
+		w.config.Signed = bad
+		n := w.follow()
+		bad.fail = true
+		if text, err := n.Checkpoint(15); err == nil || text != "" {
+			t.Errorf("got %q, %v: a checkpoint that is not kept was shown", text, err)
+		}
+	})
+}
+
+// TestOutage lets the log fail and come back.
+func TestOutage(t *testing.T) {
+	w := newWorld(t)
+	w.tick(14)
+	failures := 3
+	log := eventlog.NewMemory(func() fact.UnixMilli { return w.now }, eventlog.Faults{Enter: func(call string) error {
+		if call == "Read" && failures > 0 {
+			failures--
+			return eventlog.ErrUnreachable
+		}
+		return nil
+	}})
+	w.appendTo(log, fact.RulesAdopted{Rules: rules.Tokyo2020()})
+	w.config.Log, w.log = log, log
+	w.tick(20)
+	w.wantUnasked(w.follow(), 10, 20)
+	if failures > 0 {
+		t.Errorf("%d failures are left", failures)
+	}
+}
+
+func TestLoadKey(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "keys")
+	first, err := notary.LoadKey(folder, games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := notary.LoadKey(folder, games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, one, _ := merkle.NewSigner(first, games)
+	_, two, _ := merkle.NewSigner(again, games)
+	if one == "" || one != two {
+		t.Errorf("the keys differ: %q and %q", one, two)
+	}
+	if _, err := notary.LoadKey(folder, "paris2024"); err == nil {
+		t.Error("a key was taken for other Games")
+	}
+}
