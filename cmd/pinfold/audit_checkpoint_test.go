@@ -285,15 +285,12 @@ func (k keeper) wantInLog(t *testing.T) {
 // register registers the pins of people, with a fact for each.
 func (w *world) register(t *testing.T, people ...person) {
 	t.Helper()
-	operator := gatewayv1.NewOperatorServiceClient(w.conn)
-	for some := range slices.Chunk(people, 200) {
-		var b gatewayv1.RegisterPinsRequest_builder
-		for _, p := range some {
-			b.Pins = append(b.Pins, registration(p.pin))
-		}
-		if _, err := operator.RegisterPins(t.Context(), b.Build()); err != nil {
-			t.Fatal(err)
-		}
+	var b gatewayv1.RegisterPinsRequest_builder
+	for _, p := range people {
+		b.Pins = append(b.Pins, registration(p.pin))
+	}
+	if _, err := gatewayv1.NewOperatorServiceClient(w.conn).RegisterPins(t.Context(), b.Build()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -374,8 +371,8 @@ func TestCheckpointParted(t *testing.T) {
 	k.keep(t, w)
 	size := k.last(t)
 	w.stop()
-	kept, key := readText(t, k.path), ""
-	key, _ = publicKey(t, k.data)
+	kept := readText(t, k.path)
+	key, _ := publicKey(t, k.data)
 
 	other := t.TempDir()
 	copyKey(t, k.data, other)
@@ -427,7 +424,7 @@ func refusedUp(t *testing.T, data string) string {
 	return stderr.String()
 }
 
-// replace puts a copy of one folder in the place of another.
+// replaceFolder puts a copy of one folder in the place of another.
 func replaceFolder(t *testing.T, folder, with string) {
 	t.Helper()
 	if err := os.RemoveAll(folder); err != nil {

@@ -280,7 +280,7 @@ func (f sourceFlags) index(s *session) (*indexed, error) {
 		closeLog()
 		return nil, err
 	}
-	x.close = func() { x.store.Close(); closeLog() }
+	x.close = func() { x.store.Close(); closeLog() } //nolint:errcheck // it is not kept
 	if err := x.enter(withProgress(messages, s.factsBar("indexed", last))); err != nil {
 		x.close()
 		return nil, interrupted(err)

@@ -78,8 +78,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser, err := kong.New(&cli, kong.Name("pinfold"), kong.Description(description), kong.DefaultEnvars("PINFOLD"),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst),
-			"checkpoint_every": fmt.Sprint(gateway.DefaultEvery)})
+		kong.Vars{
+			"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst),
+			"checkpoint_every": fmt.Sprint(gateway.DefaultEvery),
+		})
 	if err != nil {
 		fmt.Fprintln(stderr, "pinfold:", err)
 		return exitFailed

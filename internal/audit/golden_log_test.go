@@ -76,10 +76,26 @@ func TestGoldenLog(t *testing.T) {
 
 // everyFact has one fact of each kind.
 var everyFact = []fact.Fact{
-	fact.PinRegistered{}, fact.PinPaired{}, fact.PinRetired{}, fact.WearerErased{}, fact.RulesAdopted{}, fact.TimePassed{},
-	fact.HalfReported{}, fact.StepsReported{}, fact.Unfriended{}, fact.Blocked{}, fact.Unblocked{}, fact.FriendshipRevoked{},
-	fact.BackgroundChosen{}, fact.AwardRevoked{}, fact.FriendshipFormed{}, fact.FriendshipEnded{}, fact.HalfRefused{},
-	fact.BackgroundUnlocked{}, fact.MedalAwarded{}, fact.StepGoalReached{},
+	fact.PinRegistered{},
+	fact.PinPaired{},
+	fact.PinRetired{},
+	fact.WearerErased{},
+	fact.RulesAdopted{},
+	fact.TimePassed{},
+	fact.HalfReported{},
+	fact.StepsReported{},
+	fact.Unfriended{},
+	fact.Blocked{},
+	fact.Unblocked{},
+	fact.FriendshipRevoked{},
+	fact.BackgroundChosen{},
+	fact.AwardRevoked{},
+	fact.FriendshipFormed{},
+	fact.FriendshipEnded{},
+	fact.HalfRefused{},
+	fact.BackgroundUnlocked{},
+	fact.MedalAwarded{},
+	fact.StepGoalReached{},
 }
 
 // makeGoldenLog makes the golden log where there is none.

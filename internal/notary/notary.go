@@ -119,7 +119,7 @@ func (n *Notary) Run(ctx context.Context) error {
 		before := n.at
 		err := n.follow(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that was the end of it
 		}
 		if fatal(err) {
 			return fmt.Errorf("notary: %w", err)

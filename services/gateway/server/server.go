@@ -115,10 +115,10 @@ func openNotary(ctx context.Context, c Config, log eventlog.Log) (n *notary.Nota
 	}
 	signed, err := view.OpenBolt(filepath.Join(c.Notary.Keys, "signed.db"))
 	if err != nil {
-		tree.Close()
+		tree.Close() //nolint:errcheck // nothing was written
 		return nil, nil, err
 	}
-	closeNotary = func() { signed.Close(); tree.Close() }
+	closeNotary = func() { signed.Close(); tree.Close() } //nolint:errcheck // every commit is durable
 	if err := serve.Reach(ctx, c.Logger, func() (err error) {
 		n, err = notary.Open(ctx, notary.Config{
 			Games: c.Games, Log: log, Logger: c.Logger, Tree: tree, Signed: signed, Key: key, Every: c.Notary.Every,
