@@ -4,8 +4,9 @@ TOOLS := go tool -modfile=tools/go.mod
 SEED ?= 0
 KILLS ?= 36
 FUZZTIME ?= 20s
+FACTS ?= 5000000
 
-.PHONY: test generate lint race fuzz simulate crash conference bench-quick demo
+.PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo
 
 test: ## everything that is quick
 	go test -timeout 10m ./...
@@ -37,6 +38,9 @@ crash: ## real processes, killed again and again; SEED=n kills at the same momen
 
 conference: ## real contacts with real phones: late, repeated, out of order
 	go test -v -tags long -run TestRealConference -timeout 30m ./cmd/pinfold
+
+audit-large: ## an archive far larger than the audit's memory; FACTS=n, SEED=n makes the same again
+	go test -v -tags long -run TestLargeLog -timeout 60m ./internal/audit -facts $(FACTS) -seed $(SEED)
 
 bench-quick: ## what it does in a second, beside what the machine can
 	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \
