@@ -306,10 +306,10 @@ func TestCrashReplicas(t *testing.T) {
 	}
 	faces.awaitFinal(t, client, uint64(head.Last))
 	cancel()
-	var views []resting
+	var left resting
 	for _, v := range replicas {
 		v.stop(t)
-		views = append(views, restingView(t, v.data, v.service))
+		left.add(t, v.data, v.service)
 	}
-	verifyLog(t, log, r, views...)
+	verifyLog(t, log, r, left)
 }

@@ -49,12 +49,14 @@ func TestCallsInDocs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	services := gatewayv1.File_pinfold_gateway_v1_gateway_proto.Services()
-	for i := range services.Len() {
-		methods := services.Get(i).Methods()
-		for j := range methods.Len() {
-			if name := methods.Get(j).FullName(); !shown[name] {
-				t.Errorf("docs/api.md does not show %s", name)
+	for _, file := range []protoreflect.FileDescriptor{gatewayv1.File_pinfold_gateway_v1_gateway_proto, gatewayv1.File_pinfold_gateway_v1_audit_proto} {
+		services := file.Services()
+		for i := range services.Len() {
+			methods := services.Get(i).Methods()
+			for j := range methods.Len() {
+				if name := methods.Get(j).FullName(); !shown[name] {
+					t.Errorf("docs/api.md does not show %s", name)
+				}
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func TestConferenceTwice(t *testing.T) {
 		t.Errorf("first visit: got %+v, want %+v", got, want)
 	}
 	w.stop()
-	rewards := restingView(t, data, "rewards").digest
+	rewards := restingRewards(t, data)
 	first := verifyAtRest(t, data, newReceipts())
 
 	w = startUp(t, data)
@@ -38,7 +38,7 @@ func TestConferenceTwice(t *testing.T) {
 		t.Errorf("second visit: got %+v, want %+v", got, want)
 	}
 	w.stop()
-	if got := restingView(t, data, "rewards").digest; got != rewards {
+	if got := restingRewards(t, data); got != rewards {
 		t.Errorf("the second visit changed the view of rewards: digest %v, before %v", got, rewards)
 	}
 	if second := verifyAtRest(t, data, newReceipts()); second != first {
@@ -49,7 +49,7 @@ func TestConferenceTwice(t *testing.T) {
 	w = startUp(t, data)
 	w.stop()
 	verifyAtRest(t, data, newReceipts())
-	if got := restingView(t, data, "rewards").digest; got != rewards {
+	if got := restingRewards(t, data); got != rewards {
 		t.Errorf("rewards: digest %v after its view was deleted and rebuilt, %v before", got, rewards)
 	}
 }

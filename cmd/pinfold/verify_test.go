@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 
@@ -15,15 +14,8 @@ import (
 	"pinfold/internal/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
-	"pinfold/internal/fold"
-	"pinfold/internal/kv"
 	"pinfold/internal/statement"
-	"pinfold/internal/view"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
-	"pinfold/services/gateway"
-	"pinfold/services/rewards"
-	"pinfold/services/steps"
-	"pinfold/services/tap"
 )
 
 // receipts are what a crowd was told: which statement the log holds at which sequence.
@@ -49,35 +41,33 @@ type awarded struct {
 	friendships, medals, backgrounds uint64
 }
 
-// verifyLog audits the log, and checks that every receipt is kept and that each of the resting views is the fold of the
-// log up to its position.
-func verifyLog(t testing.TB, log eventlog.Log, r *receipts, views ...resting) awarded {
+// verifyLog audits the log, checks that every receipt is kept, that each view is the fold of the log up to its sequence,
+// and that every checkpoint that was signed holds.
+func verifyLog(t testing.TB, log eventlog.Log, r *receipts, at resting) awarded {
 	t.Helper()
 	_, messages, err := audit.FromLog(t.Context(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := audit.Verify(t.Context(), "tokyo2020", messages, audit.Options{})
+	report, err := audit.Verify(t.Context(), "tokyo2020", messages, audit.Options{Views: at.views, Checkpoints: at.checkpoints})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range report.Findings {
 		t.Errorf("audit: %+v", f)
 	}
-	compareViews(t, log, r, views)
+	if report.Checkpoints != uint64(len(at.checkpoints)) || report.Views != uint64(len(at.views)) {
+		t.Errorf("%d of %d checkpoints hold, %d of %d views are equal",
+			report.Checkpoints, len(at.checkpoints), report.Views, len(at.views))
+	}
+	checkReceipts(t, log, r)
 	return awarded{report.Friendships, report.Medals, report.Backgrounds}
 }
 
-// compareViews folds the log by itself, and compares receipts and views with what it meets.
-func compareViews(t testing.TB, log eventlog.Log, r *receipts, views []resting) {
+// checkReceipts checks that the log holds each statement where the crowd was told that it does.
+func checkReceipts(t testing.TB, log eventlog.Log, r *receipts) {
 	t.Helper()
-	cores := map[string]fold.Core{"gateway": gateway.Core{}, "tap": tap.Core{}, "rewards": rewards.Core{}, "steps": steps.Core{}}
-	states := map[string]*view.Memory{}
-	for name := range cores {
-		states[name] = view.NewMemory()
-	}
 	statements := map[fact.Seq][32]byte{}
-	met := 0
 	for e := range entries(t, log) {
 		switch f := e.Fact.(type) {
 		case fact.HalfReported:
@@ -85,20 +75,6 @@ func compareViews(t testing.TB, log eventlog.Log, r *receipts, views []resting) 
 		case fact.StepsReported:
 			statements[e.Seq] = sha256.Sum256(statement.AppendStepReport(nil, f.Report))
 		}
-		for name, core := range cores {
-			if slices.Contains(core.ActsOn(), e.Fact.Family()) {
-				_ = states[name].Update(func(tx kv.Tx) error { core.Step(tx, e); return nil })
-			}
-		}
-		for _, at := range views {
-			if at.seq == e.Seq {
-				met++
-				at.compare(t, states[at.service])
-			}
-		}
-	}
-	if met != len(views) {
-		t.Errorf("%d of %d views are of this log", met, len(views))
 	}
 	for key, seq := range r.at {
 		if statements[seq] != key {
@@ -107,26 +83,14 @@ func compareViews(t testing.TB, log eventlog.Log, r *receipts, views []resting) 
 	}
 }
 
-func (v resting) compare(t testing.TB, state *view.Memory) {
-	t.Helper()
-	_ = state.View(func(r view.Reader) error {
-		if want := fold.Digest(r); v.digest != want {
-			t.Errorf("%s: digest %v at sequence %d, the log folds to %v", v.service, v.digest, v.seq, want)
-		}
-		return nil
-	})
-}
-
-// verifyAtRest verifies the log and the views of a stopped `pinfold up`.
+// verifyAtRest verifies the log, the views and the checkpoints of a stopped `pinfold up`.
 func verifyAtRest(t testing.TB, data string, r *receipts) awarded {
 	t.Helper()
-	var views []resting
-	for _, service := range serviceNames {
-		views = append(views, restingView(t, data, service))
-	}
+	var at resting
+	at.add(t, data, serviceNames...)
 	log, closeLog := openLog(t, data)
 	defer closeLog()
-	return verifyLog(t, log, r, views...)
+	return verifyLog(t, log, r, at)
 }
 
 // entries goes through the whole log.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,9 +16,11 @@ import (
 
 	"google.golang.org/grpc"
 
+	"pinfold/internal/audit"
 	"pinfold/internal/crowd"
 	"pinfold/internal/fact"
-	"pinfold/internal/fold"
+	"pinfold/internal/merkle"
+	"pinfold/internal/notary"
 	"pinfold/internal/view"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	gateway "pinfold/services/gateway/server"
@@ -175,29 +178,58 @@ func (w *world) play(t testing.TB, c crowd.Contacts) crowd.Summary {
 	return s
 }
 
-// resting is the view of a service that does not run.
+// resting is what stopped processes left beside the log: their views, and the checkpoints that gateways signed.
 type resting struct {
-	service string
-	seq     fact.Seq // up to which it was folded
-	digest  view.Digest
+	views       []audit.ViewDigest
+	checkpoints []merkle.Checkpoint
 }
 
-// restingView reads the view of a stopped service.
-func restingView(t testing.TB, data, service string) resting {
+// add reads the views of these services, and the checkpoints if one of them is a gateway.
+func (r *resting) add(t testing.TB, data string, services ...string) {
 	t.Helper()
-	store, err := view.OpenBolt(filepath.Join(data, "views", service+".db"))
+	for _, service := range services {
+		at, err := restingSnapshot(filepath.Join(data, "views", service+".db"), service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.views = append(r.views, audit.ViewDigest{Service: service, Seq: at.Seq, Digest: at.Digest})
+		if service == "gateway" {
+			r.checkpoints = append(r.checkpoints, restingCheckpoints(t, filepath.Join(data, "keys"))...)
+		}
+	}
+}
+
+func restingCheckpoints(t testing.TB, keys string) (list []merkle.Checkpoint) {
+	t.Helper()
+	store, err := view.OpenReadOnly(filepath.Join(keys, "signed.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	v := resting{service: service}
-	if err := store.View(func(r view.Reader) error {
-		v.seq, v.digest = fold.Position(r), fold.Digest(r)
-		return nil
-	}); err != nil {
+	signed, err := notary.Unasked(store, 0, math.MaxInt)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	known, err := readKey(filepath.Join(keys, "checkpoint.pub"), "tokyo2020")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range signed {
+		c, err := merkle.OpenCheckpoint(s.Note, "tokyo2020", known)
+		if err != nil || c.Size != s.Size {
+			t.Fatalf("the checkpoint of %d facts: %+v, %v", s.Size, c, err)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// restingRewards returns the digest of the view of a stopped rewards service.
+func restingRewards(t testing.TB, data string) view.Digest {
+	t.Helper()
+	var at resting
+	at.add(t, data, "rewards")
+	return at.views[0].Digest
 }
 
 // removeViews deletes the views of a stopped `pinfold up`.

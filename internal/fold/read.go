@@ -65,7 +65,7 @@ func (r *Runner) Query(f func(seq fact.Seq, tx view.Reader) error) error {
 	// that comes between this line and the next makes the state newer, and then the committed position is the higher.
 	seq := r.Progress().Seq
 	return r.View.View(func(tx view.Reader) error {
-		return f(max(seq, Position(tx)), tx)
+		return f(max(seq, positionOf(tx)), tx)
 	})
 }
 
@@ -96,9 +96,9 @@ func SnapshotOf(r view.Reader, core string) (Snapshot, error) {
 	return Snapshot{Epoch: pos.epoch, Seq: pos.seq, Digest: Digest(r)}, nil
 }
 
-// Position returns the sequence up to which a view at rest was folded; 0 = it is new. The facts behind it that the core
+// positionOf returns the sequence up to which a view at rest was folded; 0 = it is new. The facts behind it that the core
 // steps over may have been read without being noted.
-func Position(r kv.Reader) fact.Seq {
+func positionOf(r kv.Reader) fact.Seq {
 	v := r.Get(bucket, positionKey)
 	if v == nil {
 		return 0

@@ -236,7 +236,12 @@ type Signed struct {
 
 // Unasked returns checkpoints that were signed unasked, of more than so many facts, by size, at most limit.
 func (n *Notary) Unasked(after fact.Seq, limit int) (list []Signed, err error) {
-	err = n.Signed.View(func(r view.Reader) error {
+	return Unasked(n.Config.Signed, after, limit)
+}
+
+// Unasked returns what a Notary that keeps this file returns.
+func Unasked(signed view.Store, after fact.Seq, limit int) (list []Signed, err error) {
+	err = signed.View(func(r view.Reader) error {
 		for k, v := range r.Scan(bucketUnasked, nil, sizeKey(after+1)) {
 			if len(list) == limit {
 				return nil

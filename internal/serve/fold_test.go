@@ -155,10 +155,11 @@ func TestRun(t *testing.T) {
 	}
 	defer store.Close()
 	if err := store.View(func(r view.Reader) error {
-		if got := fold.Position(r); got < last {
-			t.Errorf("the view is at %d, the log ended at %d", got, last)
+		at, err := fold.SnapshotOf(r, goals{}.Name())
+		if at.Seq < last {
+			t.Errorf("the view is at %d, the log ended at %d", at.Seq, last)
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Error(err)
 	}
