@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"pinfold/internal/crowd"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/serve"
@@ -40,8 +41,7 @@ func TestCertificates(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	w := startUp(t, data)
-	contacts, _ := conference(t)
-	w.play(t, contacts)
+	w.play(t, crowd.Synthetic(120, 2, 1))
 	board, err := w.gateway.ListLeaderboard(t.Context(), rewardsv1.ListLeaderboardRequest_builder{PageSize: 1}.Build())
 	if err != nil {
 		t.Fatal(err)
