@@ -54,6 +54,8 @@ type Notary struct {
 	mu    sync.Mutex
 	size  fact.Seq // how many of them are shown: none before they fit what was signed
 	moved chan struct{}
+
+	hurry chan struct{} // holds one token while somebody waits
 }
 
 // Open checks that the tree and what was signed fit the log.
@@ -65,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Notary, error) {
 	if c.Every == 0 {
 		return nil, errors.New("notary: a checkpoint every 0 facts: want 1 or more")
 	}
-	n := &Notary{Config: c, signer: signer, public: public, moved: make(chan struct{})}
+	n := &Notary{Config: c, signer: signer, public: public, moved: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	if err := n.fits(ctx); err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func (n *Notary) View(f func(kv.Reader) error) error {
 	return n.Tree.View(func(r view.Reader) error { return f(r) })
 }
 
-// Wait returns when the tree holds that many facts and fits what was signed, or with the context's error.
+// Wait hurries the notary, and returns when the tree holds that many facts and fits what was signed, or with the context's error.
 func (n *Notary) Wait(ctx context.Context, size fact.Seq) error {
 	for {
 		n.mu.Lock()
@@ -97,6 +99,10 @@ func (n *Notary) Wait(ctx context.Context, size fact.Seq) error {
 			return nil
 		}
 		select {
+		case n.hurry <- struct{}{}:
+		default: // it knows
+		}
+		select {
 		case <-moved:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -104,18 +110,19 @@ func (n *Notary) Wait(ctx context.Context, size fact.Seq) error {
 	}
 }
 
-// How the log is read. Facts that come within a pause go into the tree with one write of the file; a failed reading is
-// tried again after a pause that doubles up to the longest.
+// How the log is read. Facts that come within a pause go into the tree with one write of the file, unless somebody waits
+// for them: the disk is the log's. A failed reading is tried again after a pause that doubles up to the longest.
 const (
 	maxRead      = 4096 // facts
-	pause        = 100 * time.Millisecond
+	pause        = time.Second
+	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
 )
 
 // Run follows the log until the context ends, which is no error, or until the log cannot be followed any more: a fact
 // cannot be understood, the log was replaced, or it is not the one that was signed for.
 func (n *Notary) Run(ctx context.Context) error {
-	for wait := pause; ; wait = min(2*wait, longestPause) {
+	for wait := firstPause; ; wait = min(2*wait, longestPause) {
 		before := n.at
 		err := n.follow(ctx)
 		if ctx.Err() != nil {
@@ -125,7 +132,7 @@ func (n *Notary) Run(ctx context.Context) error {
 			return fmt.Errorf("notary: %w", err)
 		}
 		if n.at > before {
-			wait = pause
+			wait = firstPause
 		}
 		n.Logger.Warn("following the log for the Merkle tree failed, trying again", "error", err)
 		if !sleep(ctx, wait) {
@@ -166,10 +173,24 @@ func (n *Notary) follow(ctx context.Context) error {
 		if err := n.enter(messages); err != nil {
 			return err
 		}
-		if len(messages) < maxRead && !sleep(ctx, pause) {
-			return ctx.Err()
+		if len(messages) < maxRead {
+			if err := n.rest(ctx); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// rest returns after a pause, or once somebody waits.
+func (n *Notary) rest(ctx context.Context) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-n.hurry:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // errView is wrapped by the errors of the files that the notary keeps.
