@@ -236,7 +236,7 @@ type Signed struct {
 
 // Unasked returns checkpoints that were signed unasked, of more than so many facts, by size, at most limit.
 func (n *Notary) Unasked(after fact.Seq, limit int) (list []Signed, err error) {
-	return Unasked(n.Config.Signed, after, limit)
+	return Unasked(n.Signed, after, limit)
 }
 
 // Unasked returns what a Notary that keeps this file returns.

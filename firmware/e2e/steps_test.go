@@ -1,0 +1,90 @@
+//go:build firmware
+
+package e2e
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pinfold/internal/pinlink"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
+)
+
+// walk is an even walk of two steps a second, felt at 25 Hz by a pin that hangs askew.
+func walk(steps int) []pinlink.Sample {
+	const rate, perSecond = 25, 2
+	var list []pinlink.Sample
+	for i := range steps * rate / perSecond {
+		mg := 1000 + 250*math.Sin(2*math.Pi*float64(i)*perSecond/rate)
+		list = append(list, pinlink.Sample{Time: uint32(i * 1000 / rate), X: int16(mg * 0.48), Y: int16(mg * -0.6), Z: int16(mg * 0.64)})
+	}
+	return list
+}
+
+// TestSteps: what the accelerometer feels becomes steps of the day at the gateway. How well they are counted is for the
+// unit tests of firmware/core/steps.c.
+func TestSteps(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		const steps = 240
+		g := startGames(t)
+		p := newPerson(t, board, 0)
+		p.bridge(t, g)()
+		phone := p.phone(t)
+		zone := time.FixedZone("JST", 9*60*60)
+		now := time.Now().In(zone)
+		yesterday := time.Date(now.Year(), now.Month(), now.Day()-1, 12, 1, 0, 0, zone)
+		if _, err := phone.SetTime(t.Context(), yesterday); err != nil {
+			t.Fatal(err)
+		}
+		p.do(t, pinlink.Accelerometer(walk(steps))...)
+		var counted uint32
+		eventually(t, "the pin has counted the walk", func() (bool, string) {
+			info, err := phone.Hello(t.Context())
+			counted = info.GetSteps()
+			return err == nil && counted >= steps*96/100, "too few steps"
+		})
+		_ = phone.Close()
+		p.bridge(t, g) // it sets the time to now, which closes the slot
+		day := yesterday.Format(time.DateOnly)
+		eventually(t, "the gateway knows the steps", func() (bool, string) {
+			got, err := g.gateway.GetDay(t.Context(), stepsv1.GetDayRequest_builder{Wearer: p.wearer, Day: day}.Build())
+			if err != nil {
+				return false, err.Error()
+			}
+			n := got.GetDay().GetSteps()
+			if n > 0 {
+				t.Logf("%d steps walked, %d counted by the pin so far, %d at the gateway", steps, counted, n)
+			}
+			return n >= counted && n <= steps*104/100, got.String()
+		})
+	})
+}
+
+// TestRestart: a pin that was stopped and started again is the same pin and holds what it held.
+func TestRestart(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
+		air := newAir(t, pinlink.AirConfig{}, a, b)
+		tap(t, air, a, b)
+		air.Close()
+		phone := a.phone(t)
+		before, err := phone.Hello(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = phone.Close()
+		if err := a.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		a.Pin = startPin(t, board, string(a.Folder))
+		after, err := a.phone(t).Hello(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(before.GetPin()) != string(after.GetPin()) || after.GetRecords() != 2 || after.GetCounter() != before.GetCounter() {
+			t.Errorf("got pin %x with %d records and counter %d, want %x with 2 and %d",
+				after.GetPin(), after.GetRecords(), after.GetCounter(), before.GetPin(), before.GetCounter())
+		}
+	})
+}

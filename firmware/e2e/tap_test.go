@@ -1,0 +1,167 @@
+//go:build firmware
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"pinfold/internal/crowd"
+	"pinfold/internal/fact"
+	"pinfold/internal/pinlink"
+)
+
+// TestTap: two pins tap, both phones are online. The friendship appears, and both faces change.
+func TestTap(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		g := startGames(t)
+		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
+		a.bridge(t, g)
+		b.bridge(t, g)
+		var before *[]byte
+		eventually(t, "both pins show that there is no friend", func() (bool, string) {
+			pa, pb := a.screenshot(t).Pix, b.screenshot(t).Pix
+			before = &pa
+			return bytes.Equal(pa, pb), "the pictures differ"
+		})
+		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
+		g.awaitFriends(t, a.wearer, 1)
+		g.awaitFriends(t, b.wearer, 1)
+		a.do(t, pinlink.Skip(10*time.Second)) // past "friends!"
+		b.do(t, pinlink.Skip(10*time.Second))
+		eventually(t, "both pins show the friend", func() (bool, string) {
+			pa, pb := a.screenshot(t).Pix, b.screenshot(t).Pix
+			return bytes.Equal(pa, pb) && !bytes.Equal(pa, *before), "the pictures differ, or are as before"
+		})
+	})
+}
+
+// TestOnePhone: one of the two phones is never online after it paired its pin. The other delivers both halves.
+func TestOnePhone(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		g := startGames(t)
+		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
+		b.bridge(t, g)()
+		a.bridge(t, g)
+		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
+		g.awaitFriends(t, a.wearer, 1)
+		g.awaitFriends(t, b.wearer, 1)
+		if info, err := b.phone(t).Hello(t.Context()); err != nil || info.GetRecords() != 2 {
+			t.Errorf("the pin whose phone is away holds %d records, %v: want its two halves", info.GetRecords(), err)
+		}
+	})
+}
+
+// TestLossyAir: with 20% of the datagrams lost, some twice and out of order, every tap becomes a friendship.
+func TestLossyAir(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		people, want := 15, 100
+		if board == pinlink.QEMU {
+			people, want = 5, 10 // each pin is a whole machine
+		}
+		g := startGames(t)
+		var all []*person
+		for i := range people {
+			p := newPerson(t, board, i)
+			p.bridge(t, g)
+			all = append(all, p)
+		}
+		air := newAir(t, pinlink.AirConfig{Loss: 0.2, Duplicate: 0.1, MaxDelay: 30 * time.Millisecond, Seed: 7}, all...)
+		left := want
+		for _, round := range rounds(people) {
+			var pairs [][2]*person
+			for _, pair := range round[:min(len(round), left)] {
+				pairs = append(pairs, [2]*person{all[pair[0]], all[pair[1]]})
+			}
+			left -= len(pairs)
+			taps(t, air, pairs...)
+		}
+		eventually(t, "every tap is a friendship", func() (bool, string) {
+			n := g.friendships(t)
+			t.Logf("%d of %d taps are friendships", n, want)
+			return n == uint64(want), ""
+		})
+	})
+}
+
+// rounds returns every couple of an odd number of people, in rounds in which nobody is twice.
+func rounds(people int) [][][2]int {
+	var all [][][2]int
+	for r := range people {
+		var round [][2]int
+		for i := 1; i <= people/2; i++ {
+			round = append(round, [2]int{(r + i) % people, (r - i + people) % people})
+		}
+		all = append(all, round)
+	}
+	return all
+}
+
+// TestImpostor: a third pin that claims another's id, with its own key, gets no half; one that also shows the other's
+// key gets one, but cannot sign the other's, and no friendship comes of it.
+func TestImpostor(t *testing.T) {
+	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+		g := startGames(t)
+		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
+		a.bridge(t, g)()
+		b.bridge(t, g)()
+		phone := b.phone(t)
+		info, err := a.phone(t).Hello(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim, key := fact.PinID(info.GetPin()), fact.PublicKey(info.GetPublicKey())
+		impostor := crowd.NewPin(sha256.Sum256([]byte("impostor")))
+		air := newAir(t, pinlink.AirConfig{}, a, b)
+
+		nonce := fact.Nonce{1}
+		hello := func(key fact.PublicKey) []byte {
+			return append(append(append([]byte{0x01}, victim[:]...), nonce[:]...), key[:]...)
+		}
+		said := listen(t, air, b)
+		b.do(t, pinlink.Near(true))
+		first := said(0x01)
+		send(t, b, hello(impostor.Key()))
+		// The pin takes datagrams in their order: when it has answered the second hello, it has judged the first.
+		send(t, b, hello(key))
+		half := said(0x02)
+		raw := half[1:73]
+		if got := fact.Nonce(raw[36:52]); got != nonce {
+			t.Fatalf("the half is for nonce %x, want %x", got, nonce)
+		}
+		forged := bytes.Clone(raw)
+		copy(forged[4:12], victim[:])
+		copy(forged[12:20], first[1:9])
+		copy(forged[20:36], raw[36:52])
+		copy(forged[36:52], raw[20:36])
+		signed := impostor.SignRaw(forged)
+		send(t, b, append(append([]byte{0x02}, signed.Statement...), signed.Signature[:]...))
+		send(t, b, hello(key))
+		for range 3 { // of which the last at least was sent after the forged half was judged
+			said(0x02)
+		}
+		if info, err := phone.Hello(t.Context()); err != nil || info.GetRecords() != 1 || info.GetCounter() != 1 {
+			t.Errorf("the pin holds %d records up to counter %d, %v: want its own half alone", info.GetRecords(), info.GetCounter(), err)
+		}
+		b.do(t, pinlink.Near(false))
+		_ = phone.Close()
+		pass(1500 * time.Millisecond)
+
+		tap(t, air, a, b)
+		b.bridge(t, g)
+		g.awaitFriends(t, a.wearer, 1)
+		g.awaitFriends(t, b.wearer, 1)
+		if n := g.friendships(t); n != 1 {
+			t.Errorf("%d friendships, want that of the true tap", n)
+		}
+	})
+}
+
+func send(t *testing.T, to *person, datagram []byte) {
+	t.Helper()
+	if err := to.station.Send(pinlink.AppendFrame(nil, datagram)); err != nil {
+		t.Fatal(err)
+	}
+}
