@@ -6,7 +6,8 @@ KILLS ?= 36
 FUZZTIME ?= 20s
 FACTS ?= 5000000
 
-.PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo
+.PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo \
+	firmware firmware-test firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
 	go test -timeout 10m ./...
@@ -48,3 +49,23 @@ bench-quick: ## what it does in a second, beside what the machine can
 
 demo: ## all services and a small crowd in one process
 	go run ./cmd/pinfold demo
+
+# The pin's firmware needs Debian packages, which `.ci/run` installs; firmware/README.md says which.
+FIRMWARE := $(MAKE) -C firmware
+SOAK ?= 2h
+
+firmware: ## the pin as a process, and as an image for QEMU
+	$(FIRMWARE) native m4
+
+firmware-test: firmware ## the pin's units under sanitizers, C against Go, and pins natively and under QEMU with bridges
+	$(FIRMWARE) test core-test
+	go test -tags firmware -timeout 20m ./art ./internal/cpin ./internal/pinlink ./firmware/...
+
+firmware-size: ## what the image takes, checked against the limits, and that it is the same wherever it is built
+	$(FIRMWARE) m4 size reproducible
+
+firmware-steps: ## how well the pin counts steps, checked against the limits
+	$(FIRMWARE) firmware-steps
+
+firmware-soak: firmware ## hostile bytes on both links for SOAK
+	go test -tags firmware -timeout 0 -run Hostile ./firmware/e2e -hostile $(SOAK)

@@ -53,6 +53,8 @@ type CLI struct {
 	Status  statusCommand  `cmd:"" help:"Show where the services that run stand."`
 	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
+	Pin     pinCommand     `cmd:"" help:"Run the pin's firmware on this machine, and do to a running pin what a person does."`
+	Bridge  bridgeCommand  `cmd:"" help:"Be the phone of a running pin: pair it, deliver what it holds, bring time and face."`
 	Audit   auditCommand   `cmd:"" help:"Export the log, and prove that every medal was earned."`
 }
 

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -82,9 +83,11 @@ func TestHostileBytes(t *testing.T) {
 			}
 			for len(toPeer) > 0 {
 				n := min(len(toPeer), 512)
-				if err := a.station.Send(toPeer[:n]); err != nil {
-					t.Fatalf("the peer link is stuck: %v", err)
-				}
+				// A machine that is emulated may be slow to take them, and a datagram half sent is hostile too.
+				eventually(t, "the peer link takes bytes", func() (bool, string) {
+					err := a.station.Send(toPeer[:n])
+					return err == nil, fmt.Sprint(err)
+				})
 				sent += n
 				toPeer = toPeer[n:]
 			}
@@ -103,8 +106,8 @@ func TestHostileBytes(t *testing.T) {
 		_ = phone.Close()
 		a.bridge(t, g)
 		tap(t, air, a, b)
-		g.awaitFriends(t, a.wearer, 1)
-		g.awaitFriends(t, b.wearer, 1)
+		g.awaitFriend(t, a.wearer)
+		g.awaitFriend(t, b.wearer)
 	})
 }
 

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"testing"
 	"time"
 
@@ -27,8 +28,8 @@ func TestTap(t *testing.T) {
 			return bytes.Equal(pa, pb), "the pictures differ"
 		})
 		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
-		g.awaitFriends(t, a.wearer, 1)
-		g.awaitFriends(t, b.wearer, 1)
+		g.awaitFriend(t, a.wearer)
+		g.awaitFriend(t, b.wearer)
 		a.do(t, pinlink.Skip(10*time.Second)) // past "friends!"
 		b.do(t, pinlink.Skip(10*time.Second))
 		eventually(t, "both pins show the friend", func() (bool, string) {
@@ -46,11 +47,13 @@ func TestOnePhone(t *testing.T) {
 		b.bridge(t, g)()
 		a.bridge(t, g)
 		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
-		g.awaitFriends(t, a.wearer, 1)
-		g.awaitFriends(t, b.wearer, 1)
-		if info, err := b.phone(t).Hello(t.Context()); err != nil || info.GetRecords() != 2 {
-			t.Errorf("the pin whose phone is away holds %d records, %v: want its two halves", info.GetRecords(), err)
-		}
+		g.awaitFriend(t, a.wearer)
+		g.awaitFriend(t, b.wearer)
+		phone := b.phone(t)
+		eventually(t, "the pin whose phone is away holds its two halves", func() (bool, string) {
+			info, err := phone.Hello(t.Context())
+			return err == nil && info.GetRecords() == 2, fmt.Sprint(info.GetRecords(), " records, ", err)
+		})
 	})
 }
 
@@ -151,8 +154,8 @@ func TestImpostor(t *testing.T) {
 
 		tap(t, air, a, b)
 		b.bridge(t, g)
-		g.awaitFriends(t, a.wearer, 1)
-		g.awaitFriends(t, b.wearer, 1)
+		g.awaitFriend(t, a.wearer)
+		g.awaitFriend(t, b.wearer)
 		if n := g.friendships(t); n != 1 {
 			t.Errorf("%d friendships, want that of the true tap", n)
 		}

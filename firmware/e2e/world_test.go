@@ -146,8 +146,8 @@ func start(t *testing.T, cmd *exec.Cmd, said *output) (stop func()) {
 	return stop
 }
 
-// awaitFriends waits until a wearer has so many friends.
-func (g *games) awaitFriends(t *testing.T, wearer string, n uint32) {
+// awaitFriend waits until a wearer has one friend.
+func (g *games) awaitFriend(t *testing.T, wearer string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -158,9 +158,9 @@ func (g *games) awaitFriends(t *testing.T, wearer string, n uint32) {
 	for {
 		face, err := stream.Recv()
 		if err != nil {
-			t.Fatalf("wearer %s has not %d friends: %v", wearer, n, err)
+			t.Fatalf("wearer %s has not one friend: %v", wearer, err)
 		}
-		if face.GetFriends() == n {
+		if face.GetFriends() == 1 {
 			return
 		}
 	}
@@ -289,30 +289,6 @@ func near(t *testing.T, air *pinlink.Air, a, b *person, yes bool) {
 	b.do(t, pinlink.Near(yes))
 }
 
-// isHalf tells the datagram of a half (design section 5).
-func isHalf(datagram []byte) bool { return len(datagram) == 137 && datagram[0] == 0x02 }
-
-// awaitHalf returns what waits until the person's pin was given a half from now on.
-func (p *person) awaitHalf(t *testing.T) func() {
-	given := make(chan struct{})
-	p.station.Heard(func() func([]byte) {
-		var once sync.Once
-		return func(datagram []byte) {
-			if isHalf(datagram) {
-				once.Do(func() { close(given) })
-			}
-		}
-	}())
-	return func() {
-		t.Helper()
-		select {
-		case <-given:
-		case <-time.After(patience):
-			t.Fatal("no half came through the air")
-		}
-	}
-}
-
 // tap brings two pins together until each was given the other's half, and apart again, so that the next tap is another.
 func tap(t *testing.T, air *pinlink.Air, a, b *person) {
 	t.Helper()
@@ -322,13 +298,17 @@ func tap(t *testing.T, air *pinlink.Air, a, b *person) {
 // taps does so with several pairs at once.
 func taps(t *testing.T, air *pinlink.Air, pairs ...[2]*person) {
 	t.Helper()
-	var waits []func()
+	var tapped []<-chan struct{}
 	for _, p := range pairs {
-		waits = append(waits, p[0].awaitHalf(t), p[1].awaitHalf(t))
+		tapped = append(tapped, air.Tapped(p[0].station, p[1].station))
 		near(t, air, p[0], p[1], true)
 	}
-	for _, wait := range waits {
-		wait()
+	for _, done := range tapped {
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Fatal("the pins did not tap")
+		}
 	}
 	for _, p := range pairs {
 		near(t, air, p[0], p[1], false)

@@ -120,8 +120,18 @@ size_t link_read(struct link *l, uint8_t *to, size_t max) {
 	return n;
 }
 
+/* attended connects the link to somebody who is still there: what is written to one who has left would be lost, though the
+   next one may wait in line already. */
+static bool attended(struct link *l) {
+	uint8_t byte;
+	while (connected(l) && recv(l->fd, &byte, 1, MSG_PEEK) == 0) {
+		hang_up(l);
+	}
+	return l->fd >= 0;
+}
+
 size_t link_write(struct link *l, const uint8_t *from, size_t size) {
-	if (!connected(l)) {
+	if (!attended(l)) {
 		return size;
 	}
 	ssize_t n = send(l->fd, from, size, MSG_NOSIGNAL);

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/pinlink"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	pinv1 "pinfold/proto/pinfold/pin/v1"
+)
+
+type bridgeCommand struct {
+	Pin      string `help:"Socket of the pin's phone link." required:"" placeholder:"unix:PATH"`
+	Gateway  string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+	Wearer   string `help:"Whose pin it is: 26 characters." required:"" placeholder:"ID"`
+	Register bool   `help:"Also do the operator's part and register the pin: for tests and demonstrations."`
+	Zone     string `help:"Time zone of the Games, for what the pin calls today." default:"Asia/Tokyo"`
+	Memory   string `help:"Folder where the phone remembers which pins it has paired, so that it does not ask for the button again." default:"pinfold-phone" type:"path" placeholder:"DIR"`
+}
+
+// Validate implements kong.Validatable.
+func (c *bridgeCommand) Validate() error {
+	if !strings.HasPrefix(c.Pin, "unix:") || c.Pin == "unix:" {
+		return fmt.Errorf("--pin=%s: want unix:PATH", c.Pin)
+	}
+	if _, err := fact.ParseWearerID(c.Wearer); err != nil {
+		return fmt.Errorf("--wearer: %w", err)
+	}
+	if _, err := time.LoadLocation(c.Zone); err != nil {
+		return fmt.Errorf("--zone: %w", err)
+	}
+	return nil
+}
+
+func (c *bridgeCommand) Run(s *session) error {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return err
+	}
+	conn, err := dialPlain(c.Gateway)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	b := &bridge{
+		session: s, config: *c, zone: zone, gateway: gatewayv1.NewGatewayServiceClient(conn),
+		operator: gatewayv1.NewOperatorServiceClient(conn),
+	}
+	return b.run(s.ctx)
+}
+
+// bridge is the phone's part as a program. All that it must not lose stays in the pin until the gateway has answered.
+type bridge struct {
+	session  *session
+	config   bridgeCommand
+	zone     *time.Location
+	gateway  gatewayv1.GatewayServiceClient
+	operator gatewayv1.OperatorServiceClient
+}
+
+const (
+	bridgeFirstPause = 50 * time.Millisecond
+	bridgeLastPause  = 5 * time.Second
+	bridgeCall       = 20 * time.Second // what one call may take
+	// timeEvery is how often the pin is told the time. Its clock may drift by some seconds in a day.
+	timeEvery = 10 * time.Minute
+)
+
+// run connects to the pin, again whenever the link ends, until the context ends or trying again cannot help.
+func (b *bridge) run(ctx context.Context) error {
+	pause := bridgeFirstPause
+	for {
+		began := time.Now()
+		err := b.connect(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was asked to end, which is why the link did
+		}
+		if errors.Is(err, errNoUse) {
+			return err
+		}
+		if time.Since(began) > bridgeLastPause {
+			pause = bridgeFirstPause
+		}
+		b.session.logger.Warn("the pin is away, trying again", "error", err)
+		if !wait(ctx, pause) {
+			return nil
+		}
+		pause = min(2*pause, bridgeLastPause)
+	}
+}
+
+// errNoUse marks an error that trying again does not help.
+var errNoUse = errors.New("trying again does not help")
+
+// wait returns false if the context ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// connect serves one connection to the pin, until it ends.
+func (b *bridge) connect(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(b.config.Pin, "unix:"))
+	if err != nil {
+		return err
+	}
+	phone := pinlink.NewPhone(conn)
+	defer phone.Close()
+	info, err := phone.SetTime(ctx, time.Now().In(b.zone))
+	if err != nil {
+		return err
+	}
+	if len(info.GetPin()) != len(fact.PinID{}) || len(info.GetPublicKey()) != len(fact.PublicKey{}) {
+		return fmt.Errorf("the pin says that its id is %x and its key %x: want 8 and 32 bytes", info.GetPin(), info.GetPublicKey())
+	}
+	p := &pinned{bridge: b, phone: phone, id: fact.PinID(info.GetPin()), key: fact.PublicKey(info.GetPublicKey())}
+	b.session.logger.Info("connected to the pin", "pin", p.id, "firmware", info.GetFirmware(), "statements", info.GetRecords())
+	if err := p.makeReady(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.carry(ctx) })
+	group.Go(func() error { return p.showFaces(ctx) })
+	group.Go(func() error { return p.keepTime(ctx) })
+	return group.Wait()
+}
+
+// pinned is the bridge while it is connected to a pin.
+type pinned struct {
+	*bridge
+	phone *pinlink.Phone
+	id    fact.PinID
+	key   fact.PublicKey
+}
+
+// persist makes a call to the gateway until it succeeds, or its error is not one that passes, or the pin goes away.
+func (p *pinned) persist(ctx context.Context, what string, call func(context.Context) error) error {
+	for pause := bridgeFirstPause; ; pause = min(2*pause, bridgeLastPause) {
+		limited, cancel := context.WithTimeout(ctx, bridgeCall)
+		err := call(limited)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !passes(err):
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		p.session.logger.Warn("the gateway is away, trying again", "call", what, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.phone.Ended():
+			return pinlink.ErrClosed
+		}
+	}
+}
+
+// passes reports whether a call that failed so may succeed later.
+func passes(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
+		return true
+	}
+	return false
+}
+
+// makeReady registers the pin if it is asked to, and pairs it if this phone has not.
+func (p *pinned) makeReady(ctx context.Context) error {
+	if p.config.Register {
+		if err := p.persist(ctx, "register the pin", func(ctx context.Context) error {
+			_, err := p.operator.RegisterPins(ctx, gatewayv1.RegisterPinsRequest_builder{Pins: []*gatewayv1.Registration{
+				gatewayv1.Registration_builder{Pin: p.id.String(), PublicKey: p.key[:]}.Build(),
+			}}.Build())
+			return err
+		}); err != nil {
+			return cannotHelp(err)
+		}
+	}
+	if known, err := os.ReadFile(p.memory()); err == nil && strings.TrimSpace(string(known)) == p.config.Wearer {
+		return nil
+	}
+	return p.pair(ctx)
+}
+
+// cannotHelp marks the gateway's errors that stay.
+func cannotHelp(err error) error {
+	if _, ok := status.FromError(errors.Unwrap(err)); ok && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w; %w", err, errNoUse)
+	}
+	return err
+}
+
+// memory is the file that remembers with whom the pin is paired.
+func (p *pinned) memory() string { return filepath.Join(p.config.Memory, p.id.String()) }
+
+// pair proves to the gateway that the wearer has the pin, which takes a press of its button.
+func (p *pinned) pair(ctx context.Context) error {
+	for {
+		var challenge fact.Challenge
+		if err := p.persist(ctx, "begin pairing", func(ctx context.Context) error {
+			begun, err := p.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: p.config.Wearer}.Build())
+			copy(challenge[:], begun.GetChallenge())
+			return err
+		}); err != nil {
+			return cannotHelp(err)
+		}
+		proof, err := p.phone.Prove(ctx, challenge, func() {
+			fmt.Fprintf(p.session.stderr, "Press the button of pin %v to pair it.\n", p.id)
+		})
+		var fault *pinlink.FaultError
+		if errors.As(err, &fault) && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = p.persist(ctx, "pair the pin", func(ctx context.Context) error {
+			_, err := p.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.GetStatement(), Signature: proof.GetSignature()}.Build())
+			return err
+		})
+		if reasonOf(errors.Unwrap(err)) == "CHALLENGE_EXPIRED" {
+			continue // the gateway was started again, or the button took long
+		}
+		if err != nil {
+			return cannotHelp(err)
+		}
+		p.session.logger.Info("paired", "pin", p.id)
+		if err := os.MkdirAll(p.config.Memory, 0o700); err != nil {
+			return fmt.Errorf("%w; %w", err, errNoUse)
+		}
+		return os.WriteFile(p.memory(), []byte(p.config.Wearer+"\n"), 0o600)
+	}
+}
+
+// reasonOf returns the name of the reason that a gateway's error carries, or "".
+func reasonOf(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// carry delivers what the pin holds, at once and then each time that it says it holds more. What the gateway wants
+// later is tried again with growing pauses.
+func (p *pinned) carry(ctx context.Context) error {
+	pause := bridgeFirstPause
+	for {
+		later, err := p.deliverAll(ctx)
+		if err != nil {
+			return err
+		}
+		var again <-chan time.Time
+		if later {
+			again = time.After(pause)
+			pause = min(2*pause, bridgeLastPause)
+		} else {
+			pause = bridgeFirstPause
+		}
+		select {
+		case <-again:
+		case info := <-p.phone.Announced():
+			if string(info.GetPin()) != string(p.id[:]) {
+				return errors.New("the pin was wiped and is another one now")
+			}
+			if !info.GetClockSet() { // it was started again behind a link that stayed
+				if _, err := p.phone.SetTime(ctx, time.Now().In(p.zone)); err != nil {
+					return err
+				}
+			}
+		case <-p.phone.Ended():
+			return pinlink.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// deliverAll goes once through what the pin holds, and reports whether some of it has to be delivered again later.
+func (p *pinned) deliverAll(ctx context.Context) (later bool, err error) {
+	for after := uint32(0); ; {
+		held, err := p.phone.Fetch(ctx, pinlink.MaxFetch, after)
+		if err != nil || len(held) == 0 {
+			return later, err
+		}
+		answers, err := p.deliver(ctx, held)
+		if err != nil {
+			return later, err
+		}
+		done, unpaired := p.settle(held, answers)
+		if len(done) > 0 { // the gateway has answered for these: only now may the pin forget them
+			if _, err := p.phone.Acknowledge(ctx, done...); err != nil {
+				return later, err
+			}
+		}
+		if unpaired {
+			if err := p.pair(ctx); err != nil {
+				return later, err
+			}
+		}
+		later = later || len(done) < len(held)
+		after = held[len(held)-1].GetRecord()
+	}
+}
+
+func (p *pinned) deliver(ctx context.Context, held []*pinv1.Statement) ([]*gatewayv1.Answer, error) {
+	b := gatewayv1.DeliverRequest_builder{Carrier: p.id.String()}
+	for _, s := range held {
+		b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.GetStatement(), Signature: s.GetSignature()}.Build())
+	}
+	var answers []*gatewayv1.Answer
+	err := p.persist(ctx, "deliver", func(ctx context.Context) error {
+		r, err := p.gateway.Deliver(ctx, b.Build())
+		answers = r.GetAnswers()
+		return err
+	})
+	if err == nil && len(answers) != len(held) {
+		err = fmt.Errorf("deliver: %d answers to %d statements", len(answers), len(held))
+	}
+	return answers, err
+}
+
+// settle returns the records that the gateway has stored or refused for good, and whether the pin is not paired.
+func (p *pinned) settle(held []*pinv1.Statement, answers []*gatewayv1.Answer) (done []uint32, unpaired bool) {
+	for i, a := range answers {
+		switch {
+		case a.GetStatus() == gatewayv1.Status_STATUS_ACCEPTED, a.GetStatus() == gatewayv1.Status_STATUS_ALREADY_ACCEPTED:
+			p.session.logger.Info("delivered", "record", held[i].GetRecord(), "seq", a.GetSeq())
+			done = append(done, held[i].GetRecord())
+		case a.GetStatus() == gatewayv1.Status_STATUS_REFUSED && !a.GetRetry():
+			p.session.logger.Warn("refused", "record", held[i].GetRecord(), "reason", a.GetReason(), "detail", a.GetDetail())
+			done = append(done, held[i].GetRecord())
+		default: // to be tried again, or nothing that this program knows: the pin keeps it
+			p.session.logger.Warn("not now", "record", held[i].GetRecord(), "reason", a.GetReason(), "detail", a.GetDetail())
+			unpaired = unpaired || a.GetReason() == gatewayv1.Reason_REASON_UNPAIRED_PIN && p.signed(held[i])
+		}
+	}
+	return done, unpaired
+}
+
+// signed reports whether the statement is this pin's own. The author's id follows the magic in all of them.
+func (p *pinned) signed(s *pinv1.Statement) bool {
+	b := s.GetStatement()
+	return len(b) >= 12 && fact.PinID(b[4:12]) == p.id
+}
+
+// showFaces tells the pin what to show, as often as that changes.
+func (p *pinned) showFaces(ctx context.Context) error {
+	for pause := bridgeFirstPause; ; pause = min(2*pause, bridgeLastPause) {
+		stream, err := p.gateway.WatchFace(ctx, gatewayv1.GetFaceRequest_builder{Wearer: p.config.Wearer}.Build(), grpc.WaitForReady(true))
+		for err == nil {
+			var face *gatewayv1.Face
+			if face, err = stream.Recv(); err != nil {
+				break
+			}
+			if _, err := p.phone.SetFace(ctx, faceOf(face)); err != nil {
+				return err
+			}
+			pause = bridgeFirstPause
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.session.logger.Debug("the face's stream ended, watching again", "error", err)
+		if !wait(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// faceOf is the gateway's face in the words of the phone link.
+func faceOf(f *gatewayv1.Face) *pinv1.SetFace {
+	b := pinv1.SetFace_builder{
+		Friends: f.GetFriends(), Medal: pinv1.Medal(f.GetMedal()), Background: f.GetBackground(), Backgrounds: f.GetBackgrounds(),
+		NextBackground: f.GetNextBackground().GetBackground(), NextBackgroundFriends: f.GetNextBackground().GetFriendsMore(),
+		NextMedal: pinv1.Medal(f.GetNextMedal().GetMedal()), NextMedalFriends: f.GetNextMedal().GetFriendsMore(),
+		Steps: f.GetToday().GetSteps(), StepGoal: f.GetStepGoal(),
+	}
+	if day, err := time.Parse(time.DateOnly, f.GetToday().GetDay()); err == nil {
+		b.Day = uint32(day.Unix() / (24 * 60 * 60)) // without a day, the pin shows its own steps
+	}
+	return b.Build()
+}
+
+func (p *pinned) keepTime(ctx context.Context) error {
+	for wait(ctx, timeEvery) {
+		if _, err := p.phone.SetTime(ctx, time.Now().In(p.zone)); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"pinfold/internal/pinlink"
+)
+
+// pinCommand runs the pin's firmware on this machine, and does to a running pin what a person does.
+type pinCommand struct {
+	Run        pinRunCommand        `cmd:"" help:"Run a pin until Ctrl-C. What it holds stays in its folder."`
+	Tap        pinTapCommand        `cmd:"" help:"Bring two running pins together until they have tapped."`
+	Walk       pinWalkCommand       `cmd:"" help:"Let a running pin feel a walk."`
+	Press      pinPressCommand      `cmd:"" help:"Press the button of a running pin."`
+	Screenshot pinScreenshotCommand `cmd:"" help:"Write what a running pin shows as a PNG."`
+}
+
+// pinFolder names a running pin.
+type pinFolder struct {
+	Folder string `arg:"" help:"Folder of the pin, as given to pin run." type:"path"`
+}
+
+func (f pinFolder) pin() pinlink.Folder { return pinlink.Folder(f.Folder) }
+
+type pinRunCommand struct {
+	pinFolder
+	Board    string `help:"What the firmware runs on: ${enum}." enum:"native,qemu" default:"native"`
+	Firmware string `help:"File of the firmware. Without it, what make built in this repository." type:"path" placeholder:"FILE"`
+	Seed     uint64 `help:"Makes the pin's key and nonces follow from this number, for tests; 0 is truly random." default:"0"`
+}
+
+func (c *pinRunCommand) Run(s *session) error {
+	// The pin is stopped below, so that its flash is saved: the end of s.ctx must not kill it.
+	pin, err := pinlink.Start(context.WithoutCancel(s.ctx), pinlink.Config{
+		Board: pinlink.Board(c.Board), Firmware: c.Firmware, Folder: c.Folder, Seed: c.Seed, Log: s.stderr,
+	})
+	if err != nil {
+		return err
+	}
+	err = c.introduce(s, pin)
+	if err == nil {
+		select {
+		case <-s.ctx.Done():
+		case <-pin.Ended():
+		}
+	}
+	return errors.Join(err, pin.Stop())
+}
+
+// introduce says which pin it is and where its phone link is.
+func (c *pinRunCommand) introduce(s *session, pin *pinlink.Pin) error {
+	phone, err := pin.Phone(s.ctx)
+	if err != nil {
+		return err
+	}
+	defer phone.Close()
+	info, err := phone.Hello(s.ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.stdout, "pin    %x\nphone  unix:%s\n", info.GetPin(), pin.PhoneSocket())
+	return nil
+}
+
+type pinTapCommand struct {
+	First  string  `arg:"" help:"Folder of the first pin." type:"path"`
+	Second string  `arg:"" help:"Folder of the second pin." type:"path"`
+	Loss   float64 `help:"Chance that the air loses a datagram, 0 to 1." default:"0"`
+	Seed   uint64  `help:"Of what the air loses." default:"1"`
+}
+
+// Validate implements kong.Validatable.
+func (c *pinTapCommand) Validate() error {
+	if !(c.Loss >= 0 && c.Loss <= 1) {
+		return fmt.Errorf("--loss=%v: want 0 to 1", c.Loss)
+	}
+	return nil
+}
+
+// pinTapTimeout is longer than a pin tries (firmware/core/tap.h).
+const pinTapTimeout = 12 * time.Second
+
+func (c *pinTapCommand) Run(s *session) error {
+	ctx, cancel := context.WithTimeout(s.ctx, pinTapTimeout)
+	defer cancel()
+	air := pinlink.NewAir(pinlink.AirConfig{Loss: c.Loss, Seed: c.Seed})
+	defer air.Close()
+	var stations [2]*pinlink.Station
+	pins := [2]pinlink.Folder{pinlink.Folder(c.First), pinlink.Folder(c.Second)}
+	for i, pin := range pins {
+		conn, err := pin.Peer(ctx)
+		if err != nil {
+			return err
+		}
+		stations[i] = air.Join(conn)
+	}
+	tapped := air.Tapped(stations[0], stations[1])
+	air.Near(stations[0], stations[1], true)
+	err := near(ctx, pins, true)
+	if err == nil {
+		select {
+		case <-tapped:
+		case <-ctx.Done():
+			err = fmt.Errorf("the pins did not tap within %v", pinTapTimeout)
+		}
+	}
+	// They part also where the tap failed or was interrupted.
+	if away := near(context.WithoutCancel(ctx), pins, false); err == nil {
+		err = away
+	}
+	if err == nil {
+		fmt.Fprintln(s.stdout, "the pins tapped: each was given the other's half")
+	}
+	return err
+}
+
+// near tells both pins that the other is near, or is not.
+func near(ctx context.Context, pins [2]pinlink.Folder, yes bool) error {
+	var errs []error
+	for _, pin := range pins {
+		errs = append(errs, pin.Do(ctx, pinlink.Near(yes)))
+	}
+	return errors.Join(errs...)
+}
+
+type pinWalkCommand struct {
+	pinFolder
+	File string `arg:"" help:"Samples, plain or gzip: lines of t_ms,x_mg,y_mg,z_mg after that heading, or a file of the Oxford step counter set." type:"existingfile"`
+}
+
+func (c *pinWalkCommand) Run(s *session) error {
+	samples, err := readSamples(c.File)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	if len(samples) == 0 {
+		return fmt.Errorf("%s: no samples", c.File)
+	}
+	if err := c.pin().Do(s.ctx, pinlink.Accelerometer(samples)...); err != nil {
+		return err
+	}
+	walked := time.Duration(samples[len(samples)-1].Time) * time.Millisecond
+	fmt.Fprintf(s.stdout, "%d samples of %v\n", len(samples), walked)
+	return nil
+}
+
+func readSamples(path string) ([]pinlink.Sample, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var in io.Reader = file
+	if strings.HasSuffix(path, ".gz") {
+		unzipped, err := gzip.NewReader(file)
+		if err != nil {
+			return nil, err
+		}
+		in = unzipped
+	}
+	return pinlink.ReadSamples(in)
+}
+
+type pinPressCommand struct{ pinFolder }
+
+func (c *pinPressCommand) Run(s *session) error { return c.pin().Do(s.ctx, pinlink.Press()) }
+
+type pinScreenshotCommand struct {
+	pinFolder
+	File string `arg:"" help:"PNG to write." type:"path"`
+}
+
+func (c *pinScreenshotCommand) Run(s *session) error {
+	picture, err := c.pin().Screenshot(s.ctx)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(c.File)
+	if err != nil {
+		return err
+	}
+	return errors.Join(png.Encode(file, picture), file.Close())
+}

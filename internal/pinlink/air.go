@@ -1,0 +1,192 @@
+package pinlink
+
+import (
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/statement"
+)
+
+// AirConfig says what the air does to each datagram. The zero value is perfect air.
+type AirConfig struct {
+	Loss      float64       // chance that it is lost, 0 to 1
+	Duplicate float64       // chance that it comes twice
+	MaxDelay  time.Duration // it comes after 0 to this, so the order can change
+	Seed      uint64        // of chance, for each sender in its own order
+}
+
+// Air carries datagrams between the peer links of pins that are near each other.
+type Air struct {
+	config AirConfig
+
+	mu       sync.Mutex
+	stations []*Station
+	near     map[[2]*Station]bool
+	closed   bool
+	pending  sync.WaitGroup
+}
+
+// Station is one pin's peer link.
+type Station struct {
+	air  *Air
+	conn net.Conn
+	rng  *rand.Rand // of what it sends
+
+	writing sync.Mutex
+	mu      sync.Mutex
+	heard   []func(datagram []byte)
+}
+
+// airPatience is how long the air waits for a pin that does not listen before it drops a datagram.
+const airPatience = time.Second
+
+// NewAir returns air without pins.
+func NewAir(c AirConfig) *Air {
+	return &Air{config: c, near: map[[2]*Station]bool{}}
+}
+
+// Join takes over the connection to a pin's peer link. The pin is near nobody yet.
+func (a *Air) Join(conn net.Conn) *Station {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := &Station{air: a, conn: conn, rng: rand.New(rand.NewPCG(a.config.Seed, uint64(len(a.stations))))}
+	a.stations = append(a.stations, s)
+	a.pending.Add(1)
+	go s.read()
+	return s
+}
+
+// Near lets two pins hear each other from now on, or no more. Whether their antennas feel it is told to each by the
+// command of that name.
+func (a *Air) Near(s, t *Station, near bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.near[[2]*Station{s, t}], a.near[[2]*Station{t, s}] = near, near
+}
+
+// Close ends all links, once each pin has taken what was sent to it, and waits until nothing is on its way.
+func (a *Air) Close() {
+	a.mu.Lock()
+	a.closed = true
+	for _, s := range a.stations {
+		s.hangUp()
+	}
+	a.mu.Unlock()
+	a.pending.Wait()
+}
+
+// hangUp lets the pin read up to the end, and then close its own. A connection closed at both ends at once loses what
+// QEMU has not read yet.
+func (s *Station) hangUp() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(airPatience)) // a closed connection has ended
+	if c, ok := s.conn.(interface{ CloseWrite() error }); !ok || c.CloseWrite() != nil {
+		_ = s.conn.Close() // it may have ended already
+	}
+}
+
+// Heard lets f see each datagram that the station is sent through the air, after it was.
+func (s *Station) Heard(f func(datagram []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, f)
+}
+
+// Send gives the pin bytes that are no datagram of another, to be as hostile as one likes.
+func (s *Station) Send(raw []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(airPatience)) // a closed connection says so when it is written to
+	_, err := s.conn.Write(raw)
+	return err
+}
+
+// Tapped returns what is closed when two pins were each given the other's half of one tap from now on.
+func (a *Air) Tapped(s, t *Station) <-chan struct{} {
+	var mu sync.Mutex
+	tapped := make(chan struct{})
+	given := map[fact.TapID]map[*Station]bool{}
+	for _, station := range []*Station{s, t} {
+		station.Heard(func(datagram []byte) {
+			tap, ok := halfOf(datagram)
+			if !ok {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if given[tap] == nil {
+				given[tap] = map[*Station]bool{}
+			}
+			if !given[tap][station] && len(given[tap]) == 1 {
+				select {
+				case <-tapped: // by an earlier tap
+				default:
+					close(tapped)
+				}
+			}
+			given[tap][station] = true
+		})
+	}
+	return tapped
+}
+
+// halfOf returns the tap of a datagram that carries a half: 0x02, the statement, its signature (design section 5).
+func halfOf(datagram []byte) (fact.TapID, bool) {
+	if len(datagram) != 1+statement.HalfSize+len(fact.Signature{}) || datagram[0] != 0x02 {
+		return fact.TapID{}, false
+	}
+	half, err := statement.ParseHalf(datagram[1 : 1+statement.HalfSize])
+	return statement.TapID(half), err == nil
+}
+
+func (s *Station) read() {
+	defer s.air.pending.Done()
+	defer s.conn.Close()
+	in := newFrames(s.conn, MaxDatagram)
+	for {
+		datagram, err := in.next()
+		if err != nil {
+			return
+		}
+		s.air.carry(s, append([]byte(nil), datagram...))
+	}
+}
+
+// carry sends a datagram of a station to those near it.
+func (a *Air) carry(from *Station, datagram []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, to := range a.stations {
+		if a.closed || !a.near[[2]*Station{from, to}] {
+			continue
+		}
+		if from.rng.Float64() < a.config.Loss {
+			continue
+		}
+		times := 1
+		if from.rng.Float64() < a.config.Duplicate {
+			times = 2
+		}
+		for range times {
+			a.pending.Add(1)
+			delay := time.Duration(from.rng.Float64() * float64(a.config.MaxDelay))
+			time.AfterFunc(delay, func() {
+				defer a.pending.Done()
+				to.hear(datagram)
+			})
+		}
+	}
+}
+
+func (s *Station) hear(datagram []byte) {
+	if s.Send(AppendFrame(nil, datagram)) != nil {
+		return // it does not listen: the datagram is lost, as in any air
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.heard {
+		f(datagram)
+	}
+}
