@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 FACTS ?= 5000000
 
 .PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo \
-	firmware firmware-test firmware-size firmware-steps firmware-soak
+	firmware firmware-test firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
 	go test -timeout 10m ./...
@@ -57,9 +57,12 @@ SOAK ?= 2h
 firmware: ## the pin as a process, and as an image for QEMU
 	$(FIRMWARE) native m4
 
-firmware-test: firmware ## the pin's units under sanitizers, C against Go, and pins natively and under QEMU with bridges
+firmware-test: firmware ## the pin's units under sanitizers, every power cut of a day, C against Go
 	$(FIRMWARE) test core-test
-	go test -tags firmware -timeout 20m ./art ./internal/cpin ./internal/pinlink ./firmware/...
+	go test -tags firmware -timeout 20m ./art ./internal/cpin
+
+firmware-e2e: firmware ## pins natively and under QEMU, with bridges and a gateway
+	go test -tags firmware -timeout 20m -count 1 ./firmware/e2e
 
 firmware-size: ## what the image takes, checked against the limits, and that it is the same wherever it is built
 	$(FIRMWARE) m4 size reproducible

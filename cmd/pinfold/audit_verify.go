@@ -18,15 +18,17 @@ import (
 	"pinfold/internal/audit"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
+	"pinfold/internal/rules"
 )
 
 type auditVerifyCommand struct {
 	sourceFlags
 	Roster     string   `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." type:"existingfile" placeholder:"FILE"`
+	Rules      []string `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
 	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so."`
 	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
 	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it." placeholder:"KEY"`
-	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT,..."`
+	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
 	Scratch    string   `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
 	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
 }
@@ -63,6 +65,13 @@ func (c *auditVerifyCommand) Run(s *session) error {
 		if options.Factory, err = readFactory(c.Roster); err != nil {
 			return err
 		}
+	}
+	for _, path := range c.Rules {
+		published, err := rules.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		options.Rules = append(options.Rules, published)
 	}
 	live, err := askDigests(s.ctx, c.Admin) // before the log is read, so that the log holds all that they have folded
 	if err != nil {
@@ -182,6 +191,13 @@ func parsePin(line string) (fact.PinID, fact.PublicKey, error) {
 	return id, key, nil
 }
 
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 // maxPrinted is how many findings the table shows; JSON has more.
 const maxPrinted = 50
 
@@ -193,6 +209,7 @@ func (s *session) printReport(games string, r verified) error {
 	fmt.Fprintf(w, "games\t%s\n", games)
 	fmt.Fprintf(w, "verdict\t%s\n", r.Verdict)
 	fmt.Fprintf(w, "facts\t%d\n", r.Facts)
+	fmt.Fprintf(w, "rules\tadopted %s\n", times(r.RulesAdopted))
 	fmt.Fprintf(w, "halves\t%d\n", r.Halves)
 	fmt.Fprintf(w, "friendships\t%d\n", r.Friendships)
 	fmt.Fprintf(w, "medals\t%d\n", r.Medals)

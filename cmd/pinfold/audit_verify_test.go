@@ -69,7 +69,7 @@ func TestAuditVerifyRate(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &object); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"backgrounds", "facts", "facts_per_second", "findings", "friendships", "halves", "medals", "root", "seconds", "size", "verdict"}
+	want := []string{"backgrounds", "facts", "facts_per_second", "findings", "friendships", "halves", "medals", "root", "rules_adopted", "seconds", "size", "verdict"}
 	if got := slices.Sorted(maps.Keys(object)); !slices.Equal(got, want) {
 		t.Errorf("got the keys %v, want %v", got, want)
 	}

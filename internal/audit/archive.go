@@ -421,15 +421,7 @@ func (r *Reader) readChunk() error {
 	if err := r.read(r.frame); err != nil {
 		return err
 	}
-	// A new chunk each time, since its payloads may be kept.
-	chunk, err := r.decoder.DecodeAll(r.frame, make([]byte, 0, head.size))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrChecksum, err)
-	}
-	if len(chunk) != int(head.size) || sha256.Sum256(chunk) != head.sum {
-		return ErrChecksum
-	}
-	messages, err := parseFacts(chunk, head)
+	messages, err := head.open(r.decoder, r.frame)
 	if err != nil {
 		return err
 	}
@@ -439,6 +431,19 @@ func (r *Reader) readChunk() error {
 	r.facts += uint64(head.facts)
 	r.next += fact.Seq(head.facts)
 	return nil
+}
+
+// open decompresses and checks the chunk, and reads its facts. The frame can be used again: the chunk is a new one each
+// time, since its payloads may be kept.
+func (h chunkHead) open(decoder *zstd.Decoder, frame []byte) ([]eventlog.Message, error) {
+	chunk, err := decoder.DecodeAll(frame, make([]byte, 0, h.size))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChecksum, err)
+	}
+	if len(chunk) != int(h.size) || sha256.Sum256(chunk) != h.sum {
+		return nil, ErrChecksum
+	}
+	return parseFacts(chunk, h)
 }
 
 // parseFacts reads the facts of an uncompressed chunk.

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -178,14 +177,7 @@ func (a *Archive) decode(c chunkPlace) ([]eventlog.Message, error) {
 	if err := a.readAt(frame, c.offset); err != nil {
 		return nil, err
 	}
-	chunk, err := a.decoder.DecodeAll(frame, make([]byte, 0, c.size))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrChecksum, err)
-	}
-	if len(chunk) != int(c.size) || sha256.Sum256(chunk) != c.sum {
-		return nil, ErrChecksum
-	}
-	return parseFacts(chunk, c.chunkHead)
+	return c.open(a.decoder, frame)
 }
 
 // Messages returns all facts in order, as a Reader does, but each chunk is read when it is needed. The first error is the

@@ -231,6 +231,9 @@ func withoutSequences(f fact.Fact) fact.Fact {
 func difference(a, b *tape) (*Difference, error) {
 	ma, mb := a.message, b.message
 	d := &Difference{Seq: ma.Seq, A: describeMessage(ma), B: describeMessage(mb)}
+	if d.A == d.B && !sameFact(ma, mb) {
+		d.A, d.B = d.A+inBytes(ma), d.B+inBytes(mb)
+	}
 	if sameFact(ma, mb) {
 		d.Kind, d.Among = StoredTime, amongOf(ma.Family)
 		d.A, d.B = d.A+", stored "+ma.Stored.String(), d.B+", stored "+mb.Stored.String()
@@ -248,15 +251,24 @@ func difference(a, b *tape) (*Difference, error) {
 	return d, nil
 }
 
+// maxFactText is the length, in bytes, of the longest text of a fact that is shown: the most that rules take.
+const maxFactText = 64 << 10
+
 func describeMessage(m eventlog.Message) string {
 	e, err := m.Decode()
+	text := describe(e.Fact)
 	switch {
 	case err != nil:
-		return err.Error()
+		text = err.Error()
 	case m.Family.Derived():
-		return describeRecord(e.Record)
+		text = describeRecord(e.Record)
 	}
-	return describe(e.Fact)
+	return printable(text, maxFactText)
+}
+
+// inBytes tells messages apart that say the same.
+func inBytes(m eventlog.Message) string {
+	return fmt.Sprintf(", in %d bytes of SHA-256 %x", len(m.Payload), sha256.Sum256(m.Payload))
 }
 
 // What facts are compared with each other, beside the names of the derived families.

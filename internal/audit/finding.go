@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"pinfold/internal/fact"
 )
@@ -30,6 +31,10 @@ const (
 	BadSignature Kind = "BAD_SIGNATURE"
 	// BadProof: a pairing without a proof, by that pin, that was made for that wearer of these Games.
 	BadProof Kind = "BAD_PROOF"
+	// Surplus: the message holds bytes that its fact does not take. They mean nothing, and anything may be hidden there.
+	Surplus Kind = "SURPLUS"
+	// OtherRules: rules were adopted that are not among those that were published.
+	OtherRules Kind = "OTHER_RULES"
 	// Unverifiable: no key is known of the pin that a half or a pairing names, and the half was not refused.
 	Unverifiable Kind = "UNVERIFIABLE"
 	// WeakKey: a pin was registered with a key for which anybody can make up signatures.
@@ -89,6 +94,7 @@ type findings struct {
 }
 
 func (fs *findings) add(seq fact.Seq, kind Kind, expected, found string) {
+	expected, found = printable(expected, maxFindingText), printable(found, maxFindingText)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.list = append(fs.list, Finding{Seq: seq, Kind: kind, Expected: expected, Found: found})
@@ -115,6 +121,23 @@ func (fs *findings) sorted() ([]Finding, uint64) {
 	defer fs.mu.Unlock()
 	fs.cut()
 	return fs.list, fs.leftOut
+}
+
+// maxFindingText is the length, in bytes, of the longest text of a finding. What a forged fact says may be a million long.
+const maxFindingText = 1000
+
+// printable returns the text with at most so many bytes, and without what moves the cursor of a terminal: who wrote the log
+// may have wanted to say something else to its auditor.
+func printable(text string, size int) string {
+	if len(text) > size {
+		text = strings.ToValidUTF8(text[:size], "") + "..."
+	}
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, text)
 }
 
 // describe says a fact for people: its name and its fields.

@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,6 +60,27 @@ func rulesFile(r fact.Rules) map[string]any {
 		file["closes"] = r.Closes.String()
 	}
 	return file
+}
+
+// differing says what other rules have where they are not the published ones, with the keys and values of a rules file.
+func differing(published, other fact.Rules) string {
+	before, after := rulesFile(published), rulesFile(other)
+	var differ []string
+	for key := range after {
+		if !reflect.DeepEqual(before[key], after[key]) {
+			value, _ := json.Marshal(after[key]) // texts and numbers
+			differ = append(differ, key+" "+string(value))
+		}
+		delete(before, key)
+	}
+	for key := range before {
+		differ = append(differ, "no "+key)
+	}
+	if !slices.Equal(published.Zone, other.Zone) {
+		differ = append(differ, "another "+zoneKey)
+	}
+	slices.Sort(differ)
+	return strings.Join(differ, ", ")
 }
 
 // zoneKey is the key of the time zone in a rules file.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,7 +31,7 @@ type refold struct {
 	queue []fact.Record
 	shift fact.Seq                        // what recorded causes are too high by, modulo 2^64
 	late  map[fact.Derivation]fact.Record // passed over: missing, unless they still come
-	early map[fact.Derivation]fact.Record // recorded before their causes
+	early map[fact.Derivation][sha256.Size]byte // recorded before their causes: the hash of what was, which may be long
 }
 
 // maxHeld bounds how many facts are remembered that came too late or too early, each of which is a finding.
@@ -52,7 +53,7 @@ func newRefold(core fold.Core, o Options, check func(view.Reader) error, out *fi
 	}
 	r := &refold{
 		core: core, acts: map[fact.Family]bool{}, view: store, check: check, out: out, views: viewsOf(core.Name(), o.Views),
-		late: map[fact.Derivation]fact.Record{}, early: map[fact.Derivation]fact.Record{},
+		late: map[fact.Derivation]fact.Record{}, early: map[fact.Derivation][sha256.Size]byte{},
 	}
 	for _, f := range core.ActsOn() {
 		r.acts[f] = true
@@ -143,13 +144,16 @@ func (r *refold) derive(cause fact.Seq, facts []fact.Fact) {
 	for i, f := range facts {
 		d := fact.Derivation{Cause: cause, Index: uint32(i), Count: uint32(len(facts))}
 		record := fact.Record{Fact: f, Derivation: d}
-		if before, found := r.early[d]; found && before == record {
+		if before, found := r.early[d]; found && before == hashOf(f) {
 			delete(r.early, d) // a finding already
 			continue
 		}
 		r.queue = append(r.queue, record)
 	}
 }
+
+// hashOf returns a hash that tells facts apart.
+func hashOf(f fact.Fact) [sha256.Size]byte { return sha256.Sum256([]byte(describe(f))) }
 
 // forgive lets the fact that is expected next be the one that cannot be decoded, which is a finding already.
 func (r *refold) forgive() {
@@ -243,7 +247,7 @@ func (r *refold) unexpected(e fact.Entry, got fact.Record) {
 	if got.Derivation.Cause >= e.Seq {
 		expected = "only facts whose causes stand before them"
 		if len(r.early) < maxHeld { // of the others, what their causes lead to is found missing
-			r.early[got.Derivation] = got
+			r.early[got.Derivation] = hashOf(got.Fact)
 		}
 	}
 	r.out.add(e.Seq, Extra, expected, describeRecord(e.Record))

@@ -13,8 +13,12 @@ import (
 	"pinfold/services/gateway"
 )
 
-// runSize is how many messages go through the stages together: the work of one worker at a time.
-const runSize = 2048
+// What goes through the stages together, the work of one worker at a time, is at most so many messages, and not many more
+// bytes of payload: a forged fact may be large, and hardly take any room in an archive.
+const (
+	runSize  = 2048
+	runBytes = 1 << 20
+)
 
 // run is a row of messages on its way through the stages. Each slice but the first has an element for each message;
 // it is written by one stage and read by those after it.
@@ -24,6 +28,7 @@ type run struct {
 	decoded chan struct{} // closed once these are there:
 	entries []fact.Entry  // zero where the message cannot be decoded
 	errs    []error
+	surplus []int // how many bytes of the message its fact does not take
 	leaves  []merkle.Hash
 
 	// Of the ordered stage.
@@ -47,7 +52,7 @@ func newRun(messages []eventlog.Message) *run {
 	n := len(messages)
 	return &run{
 		messages: messages, decoded: make(chan struct{}), entries: make([]fact.Entry, n), errs: make([]error, n),
-		leaves: make([]merkle.Hash, n), skip: make([]bool, n), keys: make([]*fact.PublicKey, n), signed: make(chan struct{}), marks: make([]mark, n),
+		surplus: make([]int, n), leaves: make([]merkle.Hash, n), skip: make([]bool, n), keys: make([]*fact.PublicKey, n), signed: make(chan struct{}), marks: make([]mark, n),
 	}
 }
 
@@ -56,6 +61,9 @@ func (c *run) decode() {
 	defer close(c.decoded)
 	for i, m := range c.messages {
 		c.entries[i], c.errs[i] = m.Decode()
+		if c.errs[i] == nil {
+			c.surplus[i] = eventlog.Surplus(m.Payload, c.entries[i].Record)
+		}
 		c.leaves[i], _ = merkle.Leaf(m) // where there is none, the message cannot be decoded either
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/merkle"
+	"pinfold/internal/rules"
 	"pinfold/internal/view"
 	"pinfold/services/gateway"
 	"pinfold/services/rewards"
@@ -36,6 +37,8 @@ type Report struct {
 	Friendships uint64 `json:"friendships"` // FriendshipFormed
 	Medals      uint64 `json:"medals"`      // MedalAwarded
 	Backgrounds uint64 `json:"backgrounds"` // BackgroundUnlocked
+	// RulesAdopted is how many times rules were adopted: once, where they never changed.
+	RulesAdopted uint64 `json:"rules_adopted"`
 	// Size and Root are what a checkpoint of this log says: how many facts were read, as they stand, and the root of their
 	// tree, in JSON as base64; see package merkle.
 	Size fact.Seq    `json:"size"`
@@ -57,6 +60,9 @@ type Options struct {
 	// Factory holds the key of every pin that was made. With it, any other pin that is registered is a finding. Without
 	// it, nobody can tell whether an operator registered pins that were never made.
 	Factory map[fact.PinID]fact.PublicKey
+	// Rules are those that were published. With them, any others that the log adopts are a finding. Without them, an operator
+	// can adopt others for as long as it takes to give an award.
+	Rules []fact.Rules
 	// Unfinished says that the log was, or may have been, read while services still had facts to derive. Those that are
 	// missing at its end are then counted and are no finding. A log that was cut there looks the same.
 	Unfinished bool
@@ -72,10 +78,10 @@ type Options struct {
 }
 
 // Verify replays the log of the Games and reports everything that does not hold. It trusts neither the operators nor the
-// services, only the keys of the pins and the rules that the log adopts:
+// services, only the keys of the pins and the rules of Options, or else those that the log adopts:
 //
-//  1. The sequences go up by one from 1, every message can be decoded, and the first two are RulesAdopted and
-//     TimePassed.
+//  1. The sequences go up by one from 1, every message can be decoded and holds nothing but its fact, and the first two are
+//     RulesAdopted and TimePassed.
 //  2. Every half, every step report and every proof of a pairing is signed with the key that was registered before it
 //     for its pin. The challenge of the proof was made for that wearer of these Games. A half of a pin that was never
 //     registered cannot be verified and must have been refused. A step report of such a pin has no effect, and none is
@@ -232,13 +238,13 @@ func (v *verifier) run(parent context.Context, messages iter.Seq2[eventlog.Messa
 
 // readAll cuts the messages into runs. It keeps copies of their payloads: a reader may use its buffers again.
 func (v *verifier) readAll(ctx context.Context, pool *errgroup.Group, messages iter.Seq2[eventlog.Message, error], to chan<- *run) error {
-	held := make([]eventlog.Message, 0, runSize)
+	held, bytesHeld := make([]eventlog.Message, 0, runSize), 0
 	flush := func() error {
 		if len(held) == 0 {
 			return nil
 		}
 		c := newRun(held)
-		held = make([]eventlog.Message, 0, runSize)
+		held, bytesHeld = make([]eventlog.Message, 0, runSize), 0
 		pool.Go(func() error { c.decode(); return nil })
 		return send(ctx, to, c)
 	}
@@ -247,7 +253,8 @@ func (v *verifier) readAll(ctx context.Context, pool *errgroup.Group, messages i
 			return errors.Join(flush(), err)
 		}
 		m.Payload = bytes.Clone(m.Payload)
-		if held = append(held, m); len(held) == runSize {
+		bytesHeld += len(m.Payload)
+		if held = append(held, m); len(held) == runSize || bytesHeld >= runBytes {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -325,6 +332,9 @@ func (v *verifier) enter(c *run, i int) {
 		v.rosterBroken = v.rosterBroken || m.Family == fact.Roster
 		return
 	}
+	if n := c.surplus[i]; n != 0 {
+		v.out.add(m.Seq, Surplus, "a message that holds its fact and nothing else", fmt.Sprintf("%d bytes more", n))
+	}
 	v.count(c.entries[i])
 	c.keys[i] = v.keyFor(c.entries[i])
 }
@@ -362,6 +372,8 @@ func (v *verifier) count(e fact.Entry) {
 		delete(v.unverifiable, f.Half)
 	case fact.PinRegistered:
 		v.register(e.Seq, f.Key)
+	case fact.RulesAdopted:
+		v.adopt(e.Seq, f.Rules)
 	}
 }
 
@@ -376,6 +388,14 @@ func (v *verifier) register(seq fact.Seq, key fact.PublicKey) {
 	}
 	if made, known := v.Factory[id]; v.Factory != nil && (!known || made != key) {
 		v.out.add(seq, InventedPin, "a pin of the factory's list", "another: pin "+id.String())
+	}
+}
+
+// adopt takes note of rules.
+func (v *verifier) adopt(seq fact.Seq, r fact.Rules) {
+	v.counts.RulesAdopted++
+	if len(v.Rules) > 0 && !slices.ContainsFunc(v.Rules, func(p fact.Rules) bool { return rules.Equal(p, r) }) {
+		v.out.add(seq, OtherRules, "rules that were published", "others: "+differing(v.Rules[len(v.Rules)-1], r))
 	}
 }
 

@@ -132,7 +132,7 @@ func (w *whatIf) take(m eventlog.Message) error {
 	}
 	other := e
 	if other.Fact, err = w.otherwise(e.Fact); err != nil {
-		return fmt.Errorf("sequence %d: %w", e.Seq, err)
+		return fmt.Errorf("rules adopted at sequence %d: %w", e.Seq, err)
 	}
 	w.before.take(e)
 	w.after.take(other)

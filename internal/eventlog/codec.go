@@ -55,6 +55,17 @@ func Decode(family fact.Family, payload []byte) (fact.Record, error) {
 	return r, checkDerivation(family, r.Derivation)
 }
 
+// Surplus returns how many bytes more the payload has than the record takes, which Decode read from it. They mean nothing:
+// fields that another one replaces, say. There are none in what Encode wrote, in any build: only the order of the fields may
+// change.
+func Surplus(payload []byte, r fact.Record) int {
+	plain, err := Encode(r)
+	if err != nil { // then it cannot have been written either
+		return len(payload)
+	}
+	return len(payload) - len(plain)
+}
+
 func checkDerivation(family fact.Family, d fact.Derivation) error {
 	if !family.Derived() {
 		if d != (fact.Derivation{}) {

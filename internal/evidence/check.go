@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
 	"pinfold/internal/statement"
@@ -32,7 +33,8 @@ type Checked struct {
 // Check verifies the certificate offline, against the keys that its reader trusts:
 //
 //  1. A known key of the Games has signed the checkpoint, which covers the award.
-//  2. Each fact stands in the log at its sequence, and there are no other hashes than those that show it.
+//  2. Each fact stands in the log at its sequence, in a message that holds nothing else, and there are no other hashes than
+//     those that show it.
 //  3. The short form is the award's fact, which gives what is claimed. The full form is everything that the award rests
 //     on and nothing else, see assemble.
 //  4. Each half and each proof is signed with its pin's key, and each proof is for the wearer and these Games.
@@ -80,6 +82,21 @@ func (c *Certificate) checkInclusion(cp merkle.Checkpoint) error {
 		if err := merkle.CheckNodes(nodes, cp.Size, cp.Root, m.Seq, leaf); err != nil {
 			return &Error{Rule: NotInLog, Seq: m.Seq, Err: err}
 		}
+		if err := checkPlain(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPlain returns an error unless the message is a fact, and holds nothing else.
+func checkPlain(m eventlog.Message) error {
+	e, err := m.Decode()
+	if err != nil {
+		return &Error{Rule: Unreadable, Seq: m.Seq, Err: err}
+	}
+	if n := eventlog.Surplus(m.Payload, e.Record); n != 0 {
+		return flaw(Superfluous, m.Seq, "the message holds %d bytes more than its fact takes", n)
 	}
 	return nil
 }
@@ -124,6 +141,7 @@ func (c *Certificate) checkFull(checked *Checked) error {
 	}
 	checked.NotProven = []string{
 		"that nothing else in the log speaks against it: that no friendship had ended before, no pin was retired or paired with another wearer before, and no other rules were adopted in between; only the whole log shows that",
+		"that these rules are those that were published: compare them",
 		"that the pins were made by the factory, and worn by people: an operator can register invented pins",
 		"that the award was not revoked since",
 	}
