@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/mod/sumdb/note"
@@ -92,6 +94,17 @@ type auditCertificateCommand struct {
 	Key        string `name:"checkpoint-key" help:"With --archive: public key of the checkpoints, or a file that holds it." placeholder:"KEY"`
 }
 
+// Validate implements kong.Validatable.
+func (c *auditCertificateCommand) Validate() error {
+	switch given := c.Checkpoint != "" && c.Key != ""; {
+	case c.Archive == "" && c.Checkpoint != "":
+		return errors.New("--checkpoint says what an archive is held against, and a gateway signs its own: give --archive too")
+	case c.Archive != "" && !given:
+		return errors.New("--archive: want --checkpoint and --checkpoint-key too: a certificate needs a signed checkpoint")
+	}
+	return nil
+}
+
 // Run writes the certificate.
 func (c *auditCertificateCommand) Run(s *session) error {
 	w, what, err := c.award()
@@ -139,9 +152,6 @@ func (c *auditCertificateCommand) fromGateway(s *session, w fact.WearerID, what 
 }
 
 func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what evidence.Award) ([]byte, error) {
-	if c.Checkpoint == "" || c.Key == "" {
-		return nil, errors.New("--archive: want --checkpoint and --checkpoint-key too: a certificate needs a signed checkpoint")
-	}
 	x, err := sourceFlags{File: c.Archive}.index(s)
 	if err != nil {
 		return nil, err
@@ -170,17 +180,31 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 	return certificate, err
 }
 
-// readKey reads a public key, given as text or as the name of a file.
+// readKey reads public keys, given as text or as the name of a file. There are several, with white space between, where
+// gateways have keys of their own.
 func readKey(textOrName, games string) (note.Verifiers, error) {
 	text, err := textOrFile(textOrName)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--checkpoint-key: %w", err)
 	}
-	verifier, err := merkle.NewVerifier(text, games)
-	if err != nil {
-		return nil, err
+	return parseKeys(text, games)
+}
+
+func parseKeys(text, games string) (note.Verifiers, error) {
+	keys := strings.Fields(text)
+	if len(keys) == 0 {
+		return nil, errors.New("--checkpoint-key: no key: want at least one")
 	}
-	return note.VerifierList(verifier), nil
+	slices.Sort(keys)
+	var list []note.Verifier
+	for _, key := range slices.Compact(keys) {
+		verifier, err := merkle.NewVerifier(key, games)
+		if err != nil {
+			return nil, fmt.Errorf("--checkpoint-key: %w", err)
+		}
+		list = append(list, verifier)
+	}
+	return note.VerifierList(list...), nil
 }
 
 type auditCheckCommand struct {
@@ -333,6 +357,9 @@ func (x *indexed) enter(messages iter.Seq2[eventlog.Message, error]) error {
 				m, err, ok := next()
 				if more = ok; !ok {
 					break
+				}
+				if want := merkle.Size(tx) + fact.Seq(len(leaves)) + 1; err == nil && m.Seq != want {
+					err = fmt.Errorf("log: sequence %d stands where %d must", m.Seq, want)
 				}
 				if err == nil {
 					err = evidence.Enter(tx, m)

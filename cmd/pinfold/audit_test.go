@@ -178,6 +178,10 @@ func TestAuditVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	published, err := os.ReadFile("../../internal/rules/tokyo2020.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -195,6 +199,8 @@ func TestAuditVerify(t *testing.T) {
 		"an archive":         {[]string{archive}, exitOK, `"findings":[]`},
 		"cut short":          {[]string{write("cut", string(whole[:len(whole)/2]))}, exitBroken, "UNREADABLE"},
 		"pins never made":    {[]string{archive, "--roster", write("made.csv", line(alice)+line(bob))}, exitBroken, "INVENTED_PIN"},
+		"other rules":        {[]string{archive, "--rules", write("rules.json", strings.Replace(string(published), `"step_goal": 10000`, `"step_goal": 9999`, 1))}, exitBroken, `OTHER_RULES","expected":"rules that were published","found":"others: step_goal 10000"`},
+		"published rules":    {[]string{archive, "--rules", "../../internal/rules/tokyo2020.json"}, exitOK, `"rules_adopted":1`},
 		"a broken list":      {[]string{archive, "--roster", write("bad.csv", "# pins\n"+line(alice)+"x,y\n")}, exitFailed, "bad.csv: line 3"},
 		"not an archive":     {[]string{write("other", "hello")}, exitFailed, "other"},
 		"no such folder":     {[]string{"--data", filepath.Join(dir, "nowhere")}, exitFailed, "no log in"},

@@ -13,8 +13,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"pinfold/internal/audit"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
@@ -27,7 +25,7 @@ type auditVerifyCommand struct {
 	Rules      []string `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
 	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so."`
 	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
-	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it." placeholder:"KEY"`
+	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, or one key of each gateway, as the organisers published it." placeholder:"KEY"`
 	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
 	Scratch    string   `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
 	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
@@ -122,17 +120,13 @@ func (c *auditVerifyCommand) checkpoints(games string) ([]merkle.Checkpoint, err
 	if len(c.Checkpoint) == 0 {
 		return nil, nil
 	}
-	public, err := textOrFile(c.Key)
+	known, err := readKey(c.Key, games)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := merkle.NewVerifier(public, games)
-	if err != nil {
-		return nil, fmt.Errorf("--checkpoint-key: %w", err)
-	}
 	var all []merkle.Checkpoint
 	for _, path := range c.Checkpoint {
-		list, err := readCheckpoints(path, games, note.VerifierList(verifier))
+		list, err := readCheckpoints(path, games, known)
 		if err != nil {
 			return nil, err
 		}

@@ -210,6 +210,18 @@ func adjusted(t testing.TB, messages []eventlog.Message, taken fact.Seq) []event
 }
 
 // TestCompareQuiet puts one fact of a family into a log in which there are no others for long.
+// TestCompareBytes: facts that say the same in other bytes are told apart.
+func TestCompareBytes(t *testing.T) {
+	w, _ := cleanWorld(t)
+	a := w.messages()
+	b := slices.Clone(a)
+	b[7].Payload = slices.Concat(b[1].Payload, b[7].Payload) // the second fact replaces the first
+	c := compareLogs(t, a, b)
+	if d := c.Difference; d == nil || d.Seq != 8 || d.Kind != audit.Rewritten || d.A == d.B {
+		t.Errorf("got %+v, want two texts of sequence 8", d)
+	}
+}
+
 func TestCompareQuiet(t *testing.T) {
 	w := newVerifyWorld(t)
 	for range 5000 {

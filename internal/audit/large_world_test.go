@@ -56,7 +56,7 @@ func writeLarge(t *testing.T, path string, seed, facts uint64) audit.Report {
 	}
 	l := &largeLog{
 		t: t, archive: archive, cores: []fold.Core{tap.Core{}, rewards.Core{}, steps.Core{}},
-		report: audit.Report{Verdict: audit.Clean, Findings: []audit.Finding{}},
+		report: audit.Report{Verdict: audit.Clean, RulesAdopted: 1, Findings: []audit.Finding{}},
 	}
 	for range l.cores {
 		store, err := view.OpenScratch(t.TempDir())

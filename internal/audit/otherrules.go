@@ -3,8 +3,8 @@ package audit
 import (
 	"encoding/json"
 	"errors"
-	"reflect"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 

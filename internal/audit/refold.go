@@ -29,8 +29,8 @@ type refold struct {
 
 	// Derived and not met yet, in ascending order of (cause, index). They are met after the shift was taken off.
 	queue []fact.Record
-	shift fact.Seq                        // what recorded causes are too high by, modulo 2^64
-	late  map[fact.Derivation]fact.Record // passed over: missing, unless they still come
+	shift fact.Seq                              // what recorded causes are too high by, modulo 2^64
+	late  map[fact.Derivation]fact.Record       // passed over: missing, unless they still come
 	early map[fact.Derivation][sha256.Size]byte // recorded before their causes: the hash of what was, which may be long
 }
 

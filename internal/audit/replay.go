@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -13,12 +14,13 @@ import (
 )
 
 // replay gives each message to take, in log order, with a write transaction of each store, until take wants no more or
-// fails. A transaction spans many messages. An error may come when some of them were kept; the stores are then of no use.
+// fails. A log whose sequences do not go up by one from 1 is an error: what is folded of a part is the state of no log. A transaction spans many messages. An error may come when some of them were kept; the stores are then of no use.
 func replay(ctx context.Context, messages iter.Seq2[eventlog.Message, error], stores []view.Store,
 	take func(txs []kv.Tx, m eventlog.Message) (more bool, err error),
 ) error {
 	next, stop := iter.Pull2(messages)
 	defer stop()
+	want := fact.Seq(1)
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -30,9 +32,13 @@ func replay(ctx context.Context, messages iter.Seq2[eventlog.Message, error], st
 					more = false
 					return nil
 				}
+				if err == nil && m.Seq != want {
+					err = fmt.Errorf("log: sequence %d stands where %d must", m.Seq, want)
+				}
 				if err != nil {
 					return err
 				}
+				want++
 				if more, err = take(txs, m); err != nil {
 					return err
 				}

@@ -22,7 +22,7 @@ func TestVerifyClean(t *testing.T) {
 		var progress uint64
 		got := verify(t, messages, audit.Options{Workers: workers, Factory: factoryOf(w.pins), Progress: func(n uint64) { progress = n }})
 		want := audit.Report{
-			Verdict: audit.Clean, Facts: uint64(len(messages)), Halves: 35, Friendships: 15, Medals: 18, Backgrounds: 12,
+			Verdict: audit.Clean, Facts: uint64(len(messages)), Halves: 35, Friendships: 15, Medals: 18, Backgrounds: 12, RulesAdopted: 1,
 			Findings: []audit.Finding{}, Size: fact.Seq(len(messages)), Root: rootOf(t, messages),
 		}
 		if !reflect.DeepEqual(got, want) {

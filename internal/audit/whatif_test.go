@@ -356,7 +356,7 @@ func TestWhatIfErrors(t *testing.T) {
 	}{
 		"another zone":    {false, messages, nil, zone, "sequence 1: time_zone: must stay that of the log"},
 		"rules no good":   {false, messages, nil, bad, "sequence 1: step_goal 0: must be"},
-		"unknown key":     {false, messages, nil, settings("medal=1"), `sequence 1: "medal": unknown key`},
+		"unknown key":     {false, messages, nil, settings("medal=1"), `rules adopted at sequence 1: "medal": unknown key`},
 		"reading fails":   {false, messages, lost, settings(), "connection lost"},
 		"interrupted":     {true, messages, nil, settings(), "context canceled"},
 		"not to be read":  {false, undecodable, nil, settings(), "log: sequence 5"},

@@ -551,3 +551,28 @@ func TestTooLarge(t *testing.T) {
 		t.Errorf("a giant fact: got error %v, want %v", err, evidence.ErrTooLarge)
 	}
 }
+
+// TestCheckSurplus: nothing is hidden in the bytes of a fact, which the log may really hold.
+func TestCheckSurplus(t *testing.T) {
+	w, of := bronzeWorld(t)
+	hidden, err := eventlog.Encode(fact.Record{Fact: fact.TimePassed{Time: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range forge(t, w, of, medal(fact.Bronze)).sign().Facts {
+		f := forge(t, w, of, medal(fact.Bronze))
+		m := &f.sign().Facts[i]
+		m.Payload = slices.Concat(hidden, m.Payload) // the second fact replaces the first
+		leaves := make([]merkle.Hash, f.size)
+		for _, m := range f.c.Facts {
+			if leaves[m.Seq-1], err = merkle.Leaf(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.plant(leaves)
+		_, err := f.c.Check(trusted(t))
+		if flaw, ok := errors.AsType[*evidence.Error](err); !ok || flaw.Rule != evidence.Superfluous || flaw.Seq != m.Seq {
+			t.Errorf("sequence %d: got error %v, want %s", m.Seq, err, evidence.Superfluous)
+		}
+	}
+}

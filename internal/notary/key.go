@@ -13,7 +13,7 @@ import (
 // The files in the folder of keys.
 const (
 	keyFile    = "checkpoint.key"
-	publicFile = "checkpoint.pub" // what auditors are to be given; written anew where it is missing
+	publicFile = "checkpoint.pub" // what auditors are to be given; written anew where it is missing, or of another key
 )
 
 // LoadKey reads the private key of the Games in the folder, and makes one where there is none.
@@ -30,10 +30,7 @@ func LoadKey(folder, games string) (private string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if err := writeNew(folder, publicFile, public, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	return string(text), nil
+	return string(text), writePublic(folder, public)
 }
 
 func makeKey(folder, games string) (private string, err error) {
@@ -47,10 +44,28 @@ func makeKey(folder, games string) (private string, err error) {
 	if err := writeNew(folder, keyFile, private, 0o600); err != nil {
 		return "", err
 	}
-	if err := os.Remove(filepath.Join(folder, publicFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err // of a key that is gone
+	return private, writePublic(folder, public)
+}
+
+// writePublic writes the public key, unless it is there. One of a key that is gone goes too.
+func writePublic(folder, public string) error {
+	path := filepath.Join(folder, publicFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case err == nil && string(text) == public+"\n":
+		return nil
+	case err == nil:
+		err = os.Remove(path)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
 	}
-	return private, writeNew(folder, publicFile, public, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(folder, publicFile, public, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // writeNew makes a file of one line that is not there yet: durably, and whole or not at all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -378,6 +379,19 @@ func TestLoadKey(t *testing.T) {
 	_, two, _ := merkle.NewSigner(again, games)
 	if one == "" || one != two {
 		t.Errorf("the keys differ: %q and %q", one, two)
+	}
+	other, public, err := merkle.GenerateKey(games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "checkpoint.key"), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := notary.LoadKey(folder, games); err != nil {
+		t.Fatal(err)
+	}
+	if published, err := os.ReadFile(filepath.Join(folder, "checkpoint.pub")); err != nil || string(published) != public+"\n" {
+		t.Errorf("got error %v and the public key %q, want that of the key that was put there, %q", err, published, public)
 	}
 	if _, err := notary.LoadKey(folder, "paris2024"); err == nil {
 		t.Error("a key was taken for other Games")
