@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -146,15 +148,18 @@ func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err e
 		return "", newest, err
 	}
 	if w.public = answer.GetPublicKey(); key != "" {
-		if w.public, err = textOrFile(key); err != nil {
+		given, err := textOrFile(key)
+		if err != nil {
 			return "", newest, err
 		}
+		if !slices.Contains(strings.Fields(given), w.public) { // of several keys, the one that it states
+			w.public = given
+		}
+		key = given
 	}
-	verifier, err := merkle.NewVerifier(w.public, w.games)
-	if err != nil {
+	if w.known, err = parseKeys(cmp.Or(key, w.public), w.games); err != nil {
 		return "", newest, err
 	}
-	w.known = note.VerifierList(verifier)
 	text = answer.GetCheckpoint()
 	newest, err = merkle.OpenCheckpoint(text, w.games, w.known)
 	return text, newest, err

@@ -104,6 +104,7 @@ func TestCheckpointKey(t *testing.T) {
 		"the gateway's word":         {nil, exitOK, "The key is the gateway's word: " + key + "\n"},
 		"as text":                    {[]string{"--checkpoint-key", key}, exitOK, ""},
 		"as a file":                  {[]string{"--checkpoint-key", keyFile}, exitOK, ""},
+		"one of two keys":            {[]string{"--checkpoint-key", write(t, "two.pub", wrong+"\n"+key+"\n"+wrong+"\n")}, exitOK, ""},
 		"another key":                {[]string{"--checkpoint-key", wrong}, exitFailed, "signed by no known key"},
 		"another key, in a file":     {[]string{"--checkpoint-key", write(t, "wrong.pub", wrong+"\n")}, exitFailed, "signed by no known key"},
 		"a key of other Games":       {[]string{"--checkpoint-key", otherGames}, exitFailed, `name "pinfold/paris2024": want "pinfold/tokyo2020"`},

@@ -187,20 +187,24 @@ func readKey(textOrName, games string) (note.Verifiers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--checkpoint-key: %w", err)
 	}
-	return parseKeys(text, games)
+	known, err := parseKeys(text, games)
+	if err != nil {
+		return nil, fmt.Errorf("--checkpoint-key: %w", err)
+	}
+	return known, nil
 }
 
 func parseKeys(text, games string) (note.Verifiers, error) {
 	keys := strings.Fields(text)
 	if len(keys) == 0 {
-		return nil, errors.New("--checkpoint-key: no key: want at least one")
+		return nil, errors.New("no public key: want name+hash+key, as it was generated")
 	}
 	slices.Sort(keys)
 	var list []note.Verifier
 	for _, key := range slices.Compact(keys) {
 		verifier, err := merkle.NewVerifier(key, games)
 		if err != nil {
-			return nil, fmt.Errorf("--checkpoint-key: %w", err)
+			return nil, err
 		}
 		list = append(list, verifier)
 	}

@@ -73,6 +73,15 @@ func TestCertificates(t *testing.T) {
 	mustRun(t, append([]string{
 		"audit", "certificate", "--archive", archive, "--checkpoint", path("kept"), "--checkpoint-key", key, "--out", path("archive.json"),
 	}, mine...)...)
+	for want, args := range map[string][]string{
+		"give --archive too":     {"--checkpoint", path("kept")},
+		"want --checkpoint and ": {"--archive", archive, "--checkpoint", path("kept")},
+	} {
+		code, _, stderr := pinfold(t, append(append([]string{"audit", "certificate", "--out", path("none.json")}, mine...), args...)...)
+		if code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit code %d, %s, want %q", args, code, stderr, want)
+		}
+	}
 	for _, name := range []string{"full.json", "short.json", "background.json", "archive.json"} {
 		out := mustRun(t, "audit", "check", path(name), "--checkpoint-key", key)
 		if !strings.Contains(out, "holds") || !strings.Contains(out, best) || !strings.Contains(out, "not proven") {

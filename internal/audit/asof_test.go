@@ -273,6 +273,7 @@ func TestAsOfErrors(t *testing.T) {
 	}{
 		"beyond the end": {false, messages, nil, moment(t, "100000"), [2]string{"moment 100000: the log ends at", "moment 100000: the log ends at"}},
 		"too early":      {false, messages, nil, moment(t, "2001-01-01T00:00:00Z"), [2]string{"no fact was stored by then", "no fact was stored by then"}},
+		"a part":         {false, messages[1:], nil, audit.Moment{}, [2]string{"log: sequence 2 stands where 1 must", "log: sequence 2 stands where 1 must"}},
 		"empty":          {false, nil, nil, audit.Moment{}, [2]string{"the log is empty", "the log is empty"}},
 		"not to be read": {false, undecodable, nil, audit.Moment{}, [2]string{"", "log: sequence 2"}},
 		"reading fails":  {false, messages, errors.New("lost"), audit.Moment{}, [2]string{"lost", "lost"}},
