@@ -37,7 +37,7 @@ func (c *auditLeaderboardCommand) Validate() error {
 	if c.Limit < 1 {
 		return fmt.Errorf("--limit=%d: must be at least 1", c.Limit)
 	}
-	return c.logFlags.Validate()
+	return c.sourceFlags.Validate()
 }
 
 // Run prints the leaderboard as it was.

@@ -317,17 +317,12 @@ func (f sourceFlags) index(s *session) (*indexed, error) {
 }
 
 func (f sourceFlags) openLog(s *session, x *indexed) (iter.Seq2[eventlog.Message, error], fact.Seq, error) {
-	log, closeLog, err := f.open(s)
+	source, err := f.source(s)
 	if err != nil {
 		return nil, 0, err
 	}
-	head, messages, err := audit.FromLog(s.ctx, log)
-	if err != nil {
-		closeLog()
-		return nil, 0, err
-	}
-	x.games, x.at, x.close = f.Games, log, closeLog
-	return messages, head.Last, nil
+	x.games, x.at, x.close = source.games, source.log, source.close
+	return source.messages, source.last, nil
 }
 
 func (f sourceFlags) openArchive(s *session, x *indexed) (iter.Seq2[eventlog.Message, error], fact.Seq, error) {

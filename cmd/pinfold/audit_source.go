@@ -17,12 +17,21 @@ type sourceFlags struct {
 	File string `arg:"" optional:"" help:"Archive to read. Without it, the log of --data or --nats is." type:"existingfile"`
 }
 
+// Validate implements kong.Validatable.
+func (f sourceFlags) Validate() error {
+	if f.File != "" && f.NATS != "" {
+		return errors.New("FILE and --nats are two logs: give one of them")
+	}
+	return f.logFlags.Validate()
+}
+
 // logSource is a log that is read once, from its first fact, until it is closed.
 type logSource struct {
 	games    string
 	epoch    uint32
 	last     fact.Seq // 0 = not known beforehand
 	messages iter.Seq2[eventlog.Message, error]
+	log      eventlog.Log // nil = it is an archive
 	close    func()
 }
 
@@ -40,14 +49,11 @@ func (f sourceFlags) source(s *session) (logSource, error) {
 		closeLog()
 		return logSource{}, interrupted(err)
 	}
-	return logSource{games: f.Games, epoch: head.Epoch, last: head.Last, messages: messages, close: closeLog}, nil
+	return logSource{games: f.Games, epoch: head.Epoch, last: head.Last, messages: messages, log: log, close: closeLog}, nil
 }
 
 // archive opens the archive. Of which Games it is, it says itself.
 func (f sourceFlags) archive() (logSource, error) {
-	if f.NATS != "" {
-		return logSource{}, errors.New("FILE and --nats are two logs: give one of them")
-	}
 	reader, closeFile, err := openArchive(f.File)
 	if err != nil {
 		return logSource{}, err

@@ -204,7 +204,7 @@ func TestAuditVerify(t *testing.T) {
 		"a broken list":      {[]string{archive, "--roster", write("bad.csv", "# pins\n"+line(alice)+"x,y\n")}, exitFailed, "bad.csv: line 3"},
 		"not an archive":     {[]string{write("other", "hello")}, exitFailed, "other"},
 		"no such folder":     {[]string{"--data", filepath.Join(dir, "nowhere")}, exitFailed, "no log in"},
-		"two logs, one flag": {[]string{archive, "--nats", "nats://127.0.0.1:1"}, exitFailed, "give one of them"},
+		"two logs, one flag": {[]string{archive, "--nats", "nats://127.0.0.1:1"}, exitUsage, "give one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := pinfold(t, append([]string{"audit", "verify", "--output", "json"}, tt.args...)...)

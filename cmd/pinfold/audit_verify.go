@@ -36,7 +36,7 @@ func (c auditVerifyCommand) Validate() error {
 	if len(c.Checkpoint) > 0 && c.Key == "" {
 		return errors.New("--checkpoint is worth what its signature is: give --checkpoint-key too")
 	}
-	return c.logFlags.Validate()
+	return c.sourceFlags.Validate()
 }
 
 // brokenError says that a log was verified and does not hold.
@@ -45,6 +45,9 @@ type brokenError struct {
 }
 
 func (e *brokenError) Error() string {
+	if e.findings == 1 {
+		return "BROKEN: 1 finding: this log does not prove what it says"
+	}
 	return fmt.Sprintf("BROKEN: %d findings: this log does not prove what it says", e.findings)
 }
 

@@ -128,7 +128,7 @@ func TestAuditWhatIfRefuses(t *testing.T) {
 		"another zone":      {[]string{archive, "--rules", zone}, exitFailed, "time_zone: must stay that of the log"},
 		"broken rules":      {[]string{archive, "--rules", archive}, exitFailed, "rules: must be UTF-8"},
 		"no archive":        {[]string{zone, "--set", "step_goal=1"}, exitFailed, "zone.json: archive: header"},
-		"two logs":          {[]string{archive, "--nats", "nats://127.0.0.1:1", "--set", "step_goal=1"}, exitFailed, "give one of them"},
+		"two logs":          {[]string{archive, "--nats", "nats://127.0.0.1:1", "--set", "step_goal=1"}, exitUsage, "give one of them"},
 		"no log":            {[]string{"--data", t.TempDir(), "--set", "step_goal=1"}, exitFailed, "no log in"},
 	} {
 		t.Run(name, func(t *testing.T) {

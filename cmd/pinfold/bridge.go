@@ -72,6 +72,7 @@ type bridge struct {
 }
 
 const (
+	bridgePoll       = 30 * time.Second
 	bridgeFirstPause = 50 * time.Millisecond
 	bridgeLastPause  = 5 * time.Second
 	bridgeCall       = 20 * time.Second // what one call may take
@@ -262,7 +263,8 @@ func reasonOf(err error) string {
 	return ""
 }
 
-// carry delivers what the pin holds, at once and then each time that it says it holds more. What the gateway wants
+// carry delivers what the pin holds, at once, each time that it says it holds more, and now and then: what it says may be
+// lost on the link. What the gateway wants
 // later is tried again with growing pauses.
 func (p *pinned) carry(ctx context.Context) error {
 	pause := bridgeFirstPause
@@ -271,7 +273,7 @@ func (p *pinned) carry(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var again <-chan time.Time
+		again := time.After(bridgePoll)
 		if later {
 			again = time.After(pause)
 			pause = min(2*pause, bridgeLastPause)

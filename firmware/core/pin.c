@@ -150,7 +150,7 @@ static void mount(struct pin *pin, uint32_t now_ms) {
 		uint8_t saved[FACE_SAVED_SIZE];
 		load_steps(pin);
 		face_load(&pin->face, saved, store_get_state(&pin->store, STATE_FACE, saved, sizeof saved));
-		pin->known_records = store_records(&pin->store);
+		pin->known_next = store_next_record(&pin->store);
 	}
 }
 
@@ -180,7 +180,7 @@ bool pin_wipe(struct pin *pin) {
 	pin->day_steps = 0;
 	pin->steps_dirty = false;
 	pin->face_dirty = false;
-	pin->known_records = 0;
+	pin->known_next = store_next_record(&pin->store);
 	pin->seen_dropped = 0;
 	hal_log("wiped: a new pin");
 	return true;
@@ -286,13 +286,17 @@ static void show(struct pin *pin, uint32_t now_ms) {
 	}
 }
 
-/* tell_phone lets the phone know of new records. */
+/* tell_phone lets the phone know of new records. Their number would not do: one may come while another is acknowledged. */
 static void tell_phone(struct pin *pin) {
-	uint32_t records = store_records(&pin->store);
-	if (records > pin->known_records) {
-		pin->phone.announce = true;
+	uint32_t next = store_next_record(&pin->store);
+	if (next != pin->known_next) {
+		struct store_record record;
+		if (store_fetch(&pin->store, pin->known_next - 1, &record)) {
+			pin->phone.announce = true;
+		}
+		pin->known_next = next;
 	}
-	pin->known_records = records;
+	uint32_t records = store_records(&pin->store);
 	if (records == 0) {
 		pin->seen_dropped = store_dropped(&pin->store);
 	}

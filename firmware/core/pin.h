@@ -38,7 +38,7 @@ struct pin {
 
 	bool steps_dirty, face_dirty;         /* not saved yet */
 	uint32_t steps_saved_ms, face_saved_ms;
-	uint32_t known_records;               /* that the phone was told of */
+	uint32_t known_next;                  /* number of the first record that the phone was not told of */
 	uint32_t seen_dropped;                /* step reports that were lost before a phone last took all */
 	uint32_t mounted_ms;                  /* last try */
 };

@@ -639,6 +639,10 @@ static uint32_t count(const uint32_t sets[STORE_PAGES])
 	return n;
 }
 
+uint32_t store_next_record(const struct store *store) {
+	return store->next_record;
+}
+
 uint32_t store_records(const struct store *store)
 {
 	return count(store->live) - count(store->states);

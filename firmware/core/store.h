@@ -123,6 +123,9 @@ enum store_result store_put_state(struct store *store, uint8_t key, const void *
 /* Copies the piece of state of this key and returns its size; 0 where there is none or it is larger than max. */
 size_t store_get_state(const struct store *store, uint8_t key, void *state, size_t max);
 
+/* Returns the number that the next record will have, of whatever kind. */
+uint32_t store_next_record(const struct store *store);
+
 /* Returns how many statements wait for a phone. */
 uint32_t store_records(const struct store *store);
 

@@ -6,11 +6,8 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
-	"pinfold/internal/kv"
 	"pinfold/internal/merkle"
 	"pinfold/internal/statement"
-	"pinfold/internal/view"
-	"pinfold/services/gateway"
 )
 
 // What goes through the stages together, the work of one worker at a time, is at most so many messages, and not many more
@@ -112,15 +109,4 @@ func checkProof(games string, key fact.PublicKey, seq fact.Seq, f fact.PinPaired
 	if !statement.Verify(key, statement.AppendProof(nil, f.Proof), f.Signature) {
 		out.add(seq, BadProof, "the signature of the pin over its proof", "another signature: "+who)
 	}
-}
-
-// weak reports whether signatures can be made up for the key. It asks admission, with a roster that is empty.
-func weak(key fact.PublicKey) bool {
-	weak := false
-	_ = view.NewMemory().View(func(r view.Reader) error {
-		_, err := gateway.Register(kv.Reader(r), []fact.PinID{key.PinID()}, []fact.PublicKey{key})
-		weak = err != nil
-		return nil
-	})
-	return weak
 }

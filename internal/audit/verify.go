@@ -16,6 +16,7 @@ import (
 	"pinfold/internal/fold"
 	"pinfold/internal/merkle"
 	"pinfold/internal/rules"
+	"pinfold/internal/statement"
 	"pinfold/internal/view"
 	"pinfold/services/gateway"
 	"pinfold/services/rewards"
@@ -383,7 +384,7 @@ func (v *verifier) register(seq fact.Seq, key fact.PublicKey) {
 	if _, known := v.keys[id]; !known {
 		v.keys[id] = &key
 	}
-	if weak(key) {
+	if statement.SmallOrder(key) {
 		v.out.add(seq, WeakKey, "a key for which only the pin can sign", "one of small order: pin "+id.String())
 	}
 	if made, known := v.Factory[id]; v.Factory != nil && (!known || made != key) {

@@ -37,7 +37,7 @@ type Checked struct {
 //     those that show it.
 //  3. The short form is the award's fact, which gives what is claimed. The full form is everything that the award rests
 //     on and nothing else, see assemble.
-//  4. Each half and each proof is signed with its pin's key, and each proof is for the wearer and these Games.
+//  4. Each half and each proof is signed with its pin's key, which is none for which anybody can sign, and each proof is for the wearer and these Games.
 //
 // An *Error says what does not hold.
 func (c *Certificate) Check(known note.Verifiers) (Checked, error) {
@@ -157,6 +157,9 @@ func (ev *Evidence) checkSignatures(games string) error {
 			continue
 		}
 		proved[id] = true
+		if statement.SmallOrder(p.Registered.Fact.Key) {
+			return flaw(BadPin, p.Registered.Seq, "the key of pin %v is one for which signatures can be made up", id)
+		}
 		if err := p.checkProof(games); err != nil {
 			return err
 		}

@@ -131,7 +131,7 @@ const (
 	BadAward      Rule = "award"       // the award's fact says something else, or its cause is none
 	BadFriendship Rule = "friendship"  // not one of the wearer's, or the same friend twice
 	BadTap        Rule = "tap"         // the two halves do not meet
-	BadPin        Rule = "pin"         // registered or paired twice, or paired with somebody else
+	BadPin        Rule = "pin"         // registered or paired twice, paired with somebody else, or its key is no secret
 	BadOrder      Rule = "order"       // a fact stands before what it needs
 	BadCount      Rule = "count"       // not as many friendships as the award counts
 	Threshold     Rule = "threshold"   // the rules do not give the award for so many friends

@@ -17,6 +17,7 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/merkle"
+	"pinfold/internal/statement"
 	"pinfold/internal/view"
 )
 
@@ -549,6 +550,46 @@ func TestTooLarge(t *testing.T) {
 	})
 	if !errors.Is(err, evidence.ErrTooLarge) {
 		t.Errorf("a giant fact: got error %v, want %v", err, evidence.ErrTooLarge)
+	}
+}
+
+// TestCheckSmallOrder: a key for which anybody can sign is not taken for a pin's, whatever it is that stands there as signed.
+func TestCheckSmallOrder(t *testing.T) {
+	w, of := bronzeWorld(t)
+	f := forge(t, w, of, medal(fact.Bronze))
+	registered, pin := nth[fact.PinRegistered](f, 0)
+	old, weak := pin.Key.PinID(), fact.PublicKey{1}
+	for seq, e := range f.entries {
+		switch got := e.Fact.(type) {
+		case fact.PinRegistered:
+			if got.Key == pin.Key {
+				e.Fact = fact.PinRegistered{Key: weak}
+			}
+		case fact.PinPaired:
+			if got.Proof.Pin == old {
+				got.Proof.Pin = weak.PinID()
+				e.Fact = got
+			}
+		case fact.HalfReported:
+			for _, id := range []*fact.PinID{&got.Half.Pin, &got.Half.Peer} {
+				if *id == old {
+					*id = weak.PinID()
+				}
+			}
+			e.Fact = got
+		}
+		f.entries[seq] = e
+	}
+	for seq, e := range f.entries {
+		if got, ok := e.Fact.(fact.FriendshipFormed); ok {
+			got.Tap = statement.TapID(f.entries[got.Mate].Fact.(fact.HalfReported).Half)
+			e.Fact = got
+			f.entries[seq] = e
+		}
+	}
+	_, err := f.sign().Check(trusted(t))
+	if flaw, ok := errors.AsType[*evidence.Error](err); !ok || flaw.Rule != evidence.BadPin || flaw.Seq != registered.Seq {
+		t.Errorf("got error %v, want %s at %d", err, evidence.BadPin, registered.Seq)
 	}
 }
 

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"encoding/hex"
-
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/roster"
@@ -17,7 +15,7 @@ func Register(r kv.Reader, ids []fact.PinID, keys []fact.PublicKey) ([]fact.Fact
 		if key.PinID() != ids[i] {
 			return nil, refuse(KeyMismatch, "pins[%d]: pin %v: the first 8 bytes of the SHA-256 of its key are %v", i, ids[i], key.PinID())
 		}
-		if smallOrder(key) {
+		if statement.SmallOrder(key) {
 			return nil, refuse(Malformed, "pins[%d]: pin %v: its key is a point of small order, for which signatures can be made up", i, ids[i])
 		}
 		pin, known := roster.PinByID(r, ids[i])
@@ -55,28 +53,4 @@ func Pair(r kv.Reader, games string, wearer fact.WearerID, random [16]byte, proo
 		return nil, nil
 	}
 	return []fact.Fact{fact.PinPaired{Wearer: wearer, Proof: proof, Signature: sig, Random: random}}, nil
-}
-
-// smallOrderPoints are the encodings of the points whose order divides the cofactor 8, the sign bit aside: with such a
-// key one signature fits many messages. The list is that of libsodium's ge25519_has_small_order, which refuses them when
-// it verifies; crypto/ed25519 does not.
-var smallOrderPoints = [7]string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-}
-
-func smallOrder(key fact.PublicKey) bool {
-	key[31] &= 0x7f
-	text := hex.EncodeToString(key[:])
-	for _, p := range smallOrderPoints {
-		if p == text {
-			return true
-		}
-	}
-	return false
 }
