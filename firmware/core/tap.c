@@ -416,6 +416,11 @@ enum tap_state tap_state(const struct tap *tap)
 	return tap->searching ? TAP_SEARCHING : tap->ending;
 }
 
+bool tap_apart(const struct tap *tap)
+{
+	return tap->ready && !tap->near;
+}
+
 uint32_t tap_friends(const struct tap *tap)
 {
 	return tap->friends;

@@ -131,6 +131,9 @@ void tap_cancel(struct tap *tap, uint32_t now_ms);
 /* Returns what the face shows. */
 enum tap_state tap_state(const struct tap *tap);
 
+/* Reports whether the pins are apart: who comes near now begins a new approach. */
+bool tap_apart(const struct tap *tap);
+
 /* Returns how many taps have ended with both halves held since tap_init. */
 uint32_t tap_friends(const struct tap *tap);
 

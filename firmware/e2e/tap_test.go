@@ -12,6 +12,7 @@ import (
 	"pinfold/internal/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/pinlink"
+	"pinfold/internal/statement"
 )
 
 // TestTap: two pins tap, both phones are online. The friendship appears, and both faces change.
@@ -120,37 +121,30 @@ func TestImpostor(t *testing.T) {
 		air := newAir(t, pinlink.AirConfig{}, a, b)
 
 		nonce := fact.Nonce{1}
-		hello := func(key fact.PublicKey) []byte {
-			return append(append(append([]byte{0x01}, victim[:]...), nonce[:]...), key[:]...)
-		}
-		said := listen(t, air, b)
+		ear := listen(air, b)
 		b.do(t, pinlink.Near(true))
-		first := said(0x01)
-		send(t, b, hello(impostor.Key()))
+		first, _ := parseHello(ear.next(t, "hello", ofKind(helloKind), nil))
+		send(t, b, helloDatagram(crowd.Hello{Pin: victim, Nonce: nonce, Key: impostor.Key()}))
 		// The pin takes datagrams in their order: when it has answered the second hello, it has judged the first.
-		send(t, b, hello(key))
-		half := said(0x02)
-		raw := half[1:73]
-		if got := fact.Nonce(raw[36:52]); got != nonce {
-			t.Fatalf("the half is for nonce %x, want %x", got, nonce)
+		claimed := helloDatagram(crowd.Hello{Pin: victim, Nonce: nonce, Key: key})
+		send(t, b, claimed)
+		half, ok := parseHalf(ear.next(t, "half", ofKind(halfKind), nil))
+		if !ok || half.PeerNonce != nonce || half.Nonce != first.Nonce {
+			t.Fatalf("the half is %+v, want one for nonces %x and %x", half, first.Nonce, nonce)
 		}
-		forged := bytes.Clone(raw)
-		copy(forged[4:12], victim[:])
-		copy(forged[12:20], first[1:9])
-		copy(forged[20:36], raw[36:52])
-		copy(forged[36:52], raw[20:36])
-		signed := impostor.SignRaw(forged)
-		send(t, b, append(append([]byte{0x02}, signed.Statement...), signed.Signature[:]...))
-		send(t, b, hello(key))
+		forged := statement.AppendHalf(nil, fact.Half{
+			Pin: victim, Peer: first.Pin, Nonce: nonce, PeerNonce: half.Nonce, Counter: 1, Link: fact.LinkWire,
+		})
+		send(t, b, halfDatagram(impostor.SignRaw(forged)))
+		send(t, b, claimed)
 		for range 3 { // of which the last at least was sent after the forged half was judged
-			said(0x02)
+			ear.next(t, "half", ofKind(halfKind), nil)
 		}
 		if info, err := phone.Hello(t.Context()); err != nil || info.GetRecords() != 1 || info.GetCounter() != 1 {
 			t.Errorf("the pin holds %d records up to counter %d, %v: want its own half alone", info.GetRecords(), info.GetCounter(), err)
 		}
-		b.do(t, pinlink.Near(false))
+		b.leave(t)
 		_ = phone.Close()
-		pass(1500 * time.Millisecond)
 
 		tap(t, air, a, b)
 		b.bridge(t, g)

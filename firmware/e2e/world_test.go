@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -75,9 +76,6 @@ func eventually(t *testing.T, what string, so func() (bool, string)) {
 		}
 	}
 }
-
-// pass lets so much real time pass for the firmware, where what is waited for is that nothing happens.
-func pass(d time.Duration) { <-time.After(d) }
 
 // output gathers what a process says.
 type output struct {
@@ -281,15 +279,7 @@ func newAir(t *testing.T, c pinlink.AirConfig, people ...*person) *pinlink.Air {
 	return air
 }
 
-// near says to both pins whether the other is near.
-func near(t *testing.T, air *pinlink.Air, a, b *person, yes bool) {
-	t.Helper()
-	air.Near(a.station, b.station, yes)
-	a.do(t, pinlink.Near(yes))
-	b.do(t, pinlink.Near(yes))
-}
-
-// tap brings two pins together until each was given the other's half, and apart again, so that the next tap is another.
+// tap brings two pins together until each holds both halves, and apart again.
 func tap(t *testing.T, air *pinlink.Air, a, b *person) {
 	t.Helper()
 	taps(t, air, [2]*person{a, b})
@@ -298,20 +288,26 @@ func tap(t *testing.T, air *pinlink.Air, a, b *person) {
 // taps does so with several pairs at once.
 func taps(t *testing.T, air *pinlink.Air, pairs ...[2]*person) {
 	t.Helper()
-	var tapped []<-chan struct{}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range pairs {
-		tapped = append(tapped, air.Tapped(p[0].station, p[1].station))
-		near(t, air, p[0], p[1], true)
+		group.Go(func() error { return air.Tap(ctx, p[0].guest(), p[1].guest()) })
 	}
-	for _, done := range tapped {
-		select {
-		case <-done:
-		case <-time.After(patience):
-			t.Fatal("the pins did not tap")
-		}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
 	}
-	for _, p := range pairs {
-		near(t, air, p[0], p[1], false)
+}
+
+func (p *person) guest() pinlink.Guest { return pinlink.Guest{Pin: p.Folder, Station: p.station} }
+
+// leave takes the other pin away and waits until the person's pin has seen that it is gone.
+func (p *person) leave(t *testing.T) {
+	t.Helper()
+	p.do(t, pinlink.Near(false))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := p.Await(ctx, func(s pinlink.Seen) bool { return s.Apart }); err != nil {
+		t.Fatal(err)
 	}
-	pass(1500 * time.Millisecond) // TAP_AWAY_MS, so that the next is a new approach
 }

@@ -1,5 +1,7 @@
 #include "inject.h"
 
+#include <string.h>
+
 #define SAMPLE 10u
 
 static uint32_t u32(const uint8_t *p) {
@@ -12,7 +14,7 @@ static int16_t i16(const uint8_t *p) {
 }
 
 bool inject_ready(const struct inject *in) {
-	return in->count == 0;
+	return in->count == 0 && !in->looked;
 }
 
 static void samples(struct inject *in, const uint8_t *p, size_t size) {
@@ -40,6 +42,9 @@ void inject_command(struct inject *in, const uint8_t *command, size_t size) {
 	case 'N':
 		in->near = n == 1 ? p[0] != 0 : in->near;
 		return;
+	case 'L':
+		in->looked = true;
+		return;
 	case 'R':
 		in->redraw = true;
 		return;
@@ -62,4 +67,15 @@ bool inject_take(struct inject *in, struct inject_sample *out) {
 	in->first = (uint8_t)((in->first + 1u) % INJECT_SAMPLES);
 	in->count--;
 	return true;
+}
+
+size_t inject_answer(struct inject *in, const struct inject_seen *seen, uint8_t answer[INJECT_ANSWER]) {
+	if (!in->looked) {
+		return 0;
+	}
+	in->looked = false;
+	const uint8_t bytes[INJECT_ANSWER] = {'L', seen->tap, seen->apart, (uint8_t)(seen->taps >> 24),
+										  (uint8_t)(seen->taps >> 16), (uint8_t)(seen->taps >> 8), (uint8_t)seen->taps};
+	memcpy(answer, bytes, sizeof bytes);
+	return sizeof bytes;
 }

@@ -37,6 +37,8 @@ int main(void) {
 	pin_init(&pin, HALF_LINK_WIRE);
 	for (;;) {
 		pin_poll(&pin);
+		mps2_seen(&(struct inject_seen){
+			.tap = (uint8_t)tap_state(&pin.tap), .apart = tap_apart(&pin.tap), .taps = tap_friends(&pin.tap)});
 		hal_idle(ROUND_MS);
 		log_stack();
 	}

@@ -68,6 +68,8 @@ int main(int argc, char **argv) {
 	pin_init(&pin, HALF_LINK_WIRE);
 	while (!posix_stopped()) {
 		pin_poll(&pin);
+		posix_seen(&(struct inject_seen){
+			.tap = (uint8_t)tap_state(&pin.tap), .apart = tap_apart(&pin.tap), .taps = tap_friends(&pin.tap)});
 		hal_idle(ROUND_MS);
 	}
 	return 0;

@@ -5,9 +5,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"pinfold/internal/fact"
-	"pinfold/internal/statement"
 )
 
 // AirConfig says what the air does to each datagram. The zero value is perfect air.
@@ -103,44 +100,6 @@ func (s *Station) Send(raw []byte) error {
 	return err
 }
 
-// Tapped returns what is closed when two pins were each given the other's half of one tap from now on.
-func (a *Air) Tapped(s, t *Station) <-chan struct{} {
-	var mu sync.Mutex
-	tapped := make(chan struct{})
-	given := map[fact.TapID]map[*Station]bool{}
-	for _, station := range []*Station{s, t} {
-		station.Heard(func(datagram []byte) {
-			tap, ok := halfOf(datagram)
-			if !ok {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if given[tap] == nil {
-				given[tap] = map[*Station]bool{}
-			}
-			if !given[tap][station] && len(given[tap]) == 1 {
-				select {
-				case <-tapped: // by an earlier tap
-				default:
-					close(tapped)
-				}
-			}
-			given[tap][station] = true
-		})
-	}
-	return tapped
-}
-
-// halfOf returns the tap of a datagram that carries a half: 0x02, the statement, its signature (design section 5).
-func halfOf(datagram []byte) (fact.TapID, bool) {
-	if len(datagram) != 1+statement.HalfSize+len(fact.Signature{}) || datagram[0] != 0x02 {
-		return fact.TapID{}, false
-	}
-	half, err := statement.ParseHalf(datagram[1 : 1+statement.HalfSize])
-	return statement.TapID(half), err == nil
-}
-
 func (s *Station) read() {
 	defer s.air.pending.Done()
 	defer s.conn.Close()
@@ -154,8 +113,29 @@ func (s *Station) read() {
 	}
 }
 
-// carry sends a datagram of a station to those near it.
+// carry sends a datagram of a station to those near it. In air without delay, what a station sends arrives in its order.
 func (a *Air) carry(from *Station, datagram []byte) {
+	for _, at := range a.draw(from) {
+		if a.config.MaxDelay == 0 {
+			at.to.hear(datagram)
+			a.pending.Done()
+			continue
+		}
+		time.AfterFunc(at.delay, func() {
+			defer a.pending.Done()
+			at.to.hear(datagram)
+		})
+	}
+}
+
+// arrival is one of a datagram. It is counted as pending.
+type arrival struct {
+	to    *Station
+	delay time.Duration
+}
+
+// draw draws what becomes of a datagram.
+func (a *Air) draw(from *Station) (all []arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, to := range a.stations {
@@ -171,13 +151,10 @@ func (a *Air) carry(from *Station, datagram []byte) {
 		}
 		for range times {
 			a.pending.Add(1)
-			delay := time.Duration(from.rng.Float64() * float64(a.config.MaxDelay))
-			time.AfterFunc(delay, func() {
-				defer a.pending.Done()
-				to.hear(datagram)
-			})
+			all = append(all, arrival{to, time.Duration(from.rng.Float64() * float64(a.config.MaxDelay))})
 		}
 	}
+	return all
 }
 
 func (s *Station) hear(datagram []byte) {

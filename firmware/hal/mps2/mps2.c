@@ -211,21 +211,24 @@ bool hal_button_pressed(void) {
 	return true;
 }
 
+/* write_all reports whether the UART took all bytes within the time. */
+static bool write_all(enum uart u, const uint8_t *bytes, size_t size, uint32_t patience_ms) {
+	uint32_t begin = hal_millis();
+	while (size > 0) {
+		size_t n = uart_write(u, bytes, size);
+		bytes += n;
+		size -= n;
+		if (n == 0 && hal_millis() - begin >= patience_ms) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* show sends one frame of the mirror. Nobody may be looking on, or too slowly: then the display is given up until it
    takes bytes again. */
 static void show(const uint8_t *bytes, size_t size) {
-	uint32_t begin = hal_millis();
-	while (size > 0) {
-		size_t n = uart_write(UART_DISPLAY, bytes, size);
-		bytes += n;
-		size -= n;
-		if (n > 0) {
-			display_stuck = false;
-		} else if (display_stuck || hal_millis() - begin > PATIENCE_MS) {
-			display_stuck = true;
-			return;
-		}
-	}
+	display_stuck = !write_all(UART_DISPLAY, bytes, size, display_stuck ? 0 : PATIENCE_MS);
 }
 
 void hal_display_band(uint16_t top, uint16_t rows, const uint16_t *pixels) {
@@ -247,6 +250,12 @@ bool hal_display_lost(void) {
 	}
 	injected.redraw = false;
 	return lost;
+}
+
+void mps2_seen(const struct inject_seen *seen) {
+	uint8_t answer[INJECT_ANSWER], encoded[FRAME_ENCODED(INJECT_ANSWER)];
+	size_t size = inject_answer(&injected, seen, answer);
+	(void)write_all(UART_SENSORS, encoded, frame_encode(encoded, sizeof encoded, answer, size), PATIENCE_MS);
 }
 
 void hal_log(const char *text) {

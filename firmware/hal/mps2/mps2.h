@@ -19,6 +19,8 @@
 
 #include <stdint.h>
 
+#include "inject.h"
+
 #define MPS2_FLASH 0x21000000u
 #define MPS2_SEED 0x21020000u
 #define MPS2_SEED_SIZE 32u
@@ -29,6 +31,9 @@
 
 /* Starts the drivers. Halts, with a word in the log, if there is no seed. */
 void mps2_open(void);
+
+/* Answers who looks. */
+void mps2_seen(const struct inject_seen *seen);
 
 /* Says why in the log and halts for ever. */
 _Noreturn void mps2_halt(const char *why);

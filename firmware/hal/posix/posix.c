@@ -193,6 +193,12 @@ bool hal_display_lost(void) {
 	return lost;
 }
 
+void posix_seen(const struct inject_seen *seen) {
+	uint8_t answer[INJECT_ANSWER], encoded[FRAME_ENCODED(INJECT_ANSWER)];
+	size_t size = inject_answer(&injected, seen, answer);
+	link_write_all(&sensors, encoded, frame_encode(encoded, sizeof encoded, answer, size));
+}
+
 void hal_log(const char *text) {
 	if (!options.quiet) {
 		fprintf(stderr, "%u.%03u %s\n", hal_millis() / 1000, hal_millis() % 1000, text);

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inject.h"
+
 /* A socket's path is dialled, and dialled again after it closed; "listen:PATH" is listened on, for one at a time. NULL
    leaves it unconnected: what is sent there is lost. */
 struct posix_options {
@@ -26,6 +28,9 @@ struct posix_options {
 /* Opens the board. Says on stderr what is wrong and returns false if it cannot. Sockets that are not there yet are no
    error. */
 bool posix_open(const struct posix_options *options);
+
+/* Answers who looks. */
+void posix_seen(const struct inject_seen *seen);
 
 /* Whether a signal asked the process to end. */
 bool posix_stopped(void);
