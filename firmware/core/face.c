@@ -6,7 +6,7 @@
 #include "crc.h"
 #include "glyph.h"
 
-#define VERSION 1u
+#define VERSION 2u
 
 static void put_u32(uint8_t *p, uint32_t v) {
 	p[0] = (uint8_t)(v >> 24);
@@ -19,32 +19,40 @@ static uint32_t u32_at(const uint8_t *p) {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* NUMBERS are the numbers of a face in the order in which they are saved. */
+#define NUMBERS(face) \
+	{&(face)->friends, &(face)->backgrounds, &(face)->next_background_friends, &(face)->next_medal_friends, \
+	 &(face)->steps, &(face)->day, &(face)->step_goal}
+#define COUNT 7u
+
 void face_save(const struct face *face, uint8_t to[FACE_SAVED_SIZE]) {
-	const uint32_t numbers[] = {face->friends, face->backgrounds, face->next_background_friends, face->steps, face->day, face->step_goal};
+	const uint32_t *const numbers[COUNT] = NUMBERS(face);
 	*to++ = VERSION;
 	*to++ = (uint8_t)face->medal;
+	*to++ = (uint8_t)face->next_medal;
 	memcpy(to, face->background, sizeof face->background);
 	to += sizeof face->background;
 	memcpy(to, face->next_background, sizeof face->next_background);
 	to += sizeof face->next_background;
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-		put_u32(to + 4 * i, numbers[i]);
+	for (size_t i = 0; i < COUNT; i++) {
+		put_u32(to + 4 * i, *numbers[i]);
 	}
 }
 
 bool face_load(struct face *face, const uint8_t *from, size_t size) {
 	memset(face, 0, sizeof *face);
-	if (size != FACE_SAVED_SIZE || from[0] != VERSION || from[1] > FACE_GOLD) {
+	if (size != FACE_SAVED_SIZE || from[0] != VERSION || from[1] > FACE_GOLD || from[2] > FACE_GOLD) {
 		return false;
 	}
-	uint32_t *const numbers[] = {&face->friends, &face->backgrounds, &face->next_background_friends, &face->steps, &face->day, &face->step_goal};
+	uint32_t *const numbers[COUNT] = NUMBERS(face);
 	face->medal = (enum face_medal)from[1];
-	from += 2;
+	face->next_medal = (enum face_medal)from[2];
+	from += 3;
 	memcpy(face->background, from, sizeof face->background - 1);
 	from += sizeof face->background;
 	memcpy(face->next_background, from, sizeof face->next_background - 1);
 	from += sizeof face->next_background;
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+	for (size_t i = 0; i < COUNT; i++) {
 		*numbers[i] = u32_at(from + 4 * i);
 	}
 	return true;
@@ -176,25 +184,38 @@ static void draw_notice(const struct band *band, const char *text) {
 	draw_text(band, text, DRAW_MIDDLE, 800, (struct text_style){height, 7, black});
 }
 
-/* draw_bottom says what the wearer should know most: what was lost, what is wrong, or what comes next. */
+/* next_unlock writes what comes next: the medal where it comes as soon as the background, or there is none left. False if
+   nothing is known to come. */
+static bool next_unlock(struct line *line, const struct face *face) {
+	static const char *const medals[] = {[FACE_BRONZE] = "bronze", [FACE_SILVER] = "silver", [FACE_GOLD] = "gold"};
+	bool background = face->next_background[0] != '\0', medal = face->next_medal != FACE_NO_MEDAL;
+	if (medal && (!background || face->next_medal_friends <= face->next_background_friends)) {
+		add_number(line, face->next_medal_friends);
+		add(line, " more: ");
+		add(line, medals[face->next_medal]);
+	} else if (background) {
+		add_number(line, face->next_background_friends);
+		add(line, " more: ");
+		add_sport(line, face->next_background);
+	}
+	return medal || background;
+}
+
+/* draw_bottom says what the wearer should know most: what is wrong, what was lost, or what comes next. */
 static void draw_bottom(const struct band *band, const struct face_view *view) {
 	struct line line = {.size = 0};
 	if (view->full) {
 		draw_notice(band, "full: to a phone!");
 		return;
-	} else if (view->dropped > 0) {
+	}
+	if (view->dropped > 0) {
 		add_number(&line, view->dropped);
 		add(&line, view->dropped == 1 ? " step report lost" : " step reports lost");
 		draw_notice(band, line.text);
 		return;
-	} else if (view->face.next_background[0] != '\0') {
-		add_number(&line, view->face.next_background_friends);
-		add(&line, " more: ");
-		add_sport(&line, view->face.next_background);
-	} else if (view->face.backgrounds > 0) {
-		add(&line, "all backgrounds!");
-	} else {
-		add(&line, "tap a friend's pin");
+	}
+	if (!next_unlock(&line, &view->face)) {
+		add(&line, view->face.backgrounds > 0 ? "all backgrounds!" : "tap a friend's pin");
 	}
 	put(band, line.text, 804, 42, 540, white);
 }

@@ -23,12 +23,14 @@ struct face {
 	uint32_t backgrounds;                      /* held */
 	char next_background[FACE_SPORT_MAX + 1];  /* empty = all were given */
 	uint32_t next_background_friends;          /* so many friends more unlock it */
+	enum face_medal next_medal;                /* FACE_NO_MEDAL = all were given */
+	uint32_t next_medal_friends;               /* so many friends more earn it */
 	uint32_t steps, day;                       /* of the wearer on that local day, days since 1970-01-01 */
 	uint32_t step_goal;                        /* 0 = none */
 };
 
 /* Bytes of a saved face. */
-#define FACE_SAVED_SIZE (1u + 4u + 1u + 2u * (FACE_SPORT_MAX + 1u) + 5u * 4u)
+#define FACE_SAVED_SIZE (3u + 2u * (FACE_SPORT_MAX + 1u) + 7u * 4u)
 
 /* Writes the face for face_load. */
 void face_save(const struct face *face, uint8_t to[FACE_SAVED_SIZE]);

@@ -194,7 +194,7 @@ static void choose(struct pin *pin, const char *sport) {
 }
 
 static bool set_face(struct pin *pin, const pinfold_pin_v1_SetFace *m) {
-	if ((uint32_t)m->medal > (uint32_t)_pinfold_pin_v1_Medal_MAX) {
+	if ((uint32_t)m->medal > (uint32_t)_pinfold_pin_v1_Medal_MAX || (uint32_t)m->next_medal > (uint32_t)_pinfold_pin_v1_Medal_MAX) {
 		return false;
 	}
 	struct face face;
@@ -205,6 +205,8 @@ static bool set_face(struct pin *pin, const pinfold_pin_v1_SetFace *m) {
 	face.backgrounds = m->backgrounds;
 	strcpy(face.next_background, m->next_background);
 	face.next_background_friends = m->next_background_friends;
+	face.next_medal = (enum face_medal)m->next_medal;
+	face.next_medal_friends = m->next_medal_friends;
 	face.steps = m->steps;
 	face.day = m->day;
 	face.step_goal = m->step_goal;

@@ -1,9 +1,12 @@
 /* Views and the CRC-32 of their pictures, of test_face.c. */
 {"new", {.tap = TAP_IDLE}, 0xd8716772},
 {"first-friends", {.face = {.friends = 3, .next_background = "aquatics", .next_background_friends = 2, .step_goal = 10000}, .steps = 42, .clock_set = true}, 0x6e377e0b},
-{"karate", {.face = {.friends = 92, .medal = FACE_BRONZE, .background = "karate", .backgrounds = 18, .next_background = "modern-pentathlon", .next_background_friends = 3, .step_goal = 10000}, .steps = 7432, .clock_set = true}, 0x13113ba5},
+{"karate", {.face = {.friends = 92, .medal = FACE_BRONZE, .background = "karate", .backgrounds = 18, .next_background = "modern-pentathlon", .next_background_friends = 3, .next_medal = FACE_SILVER, .next_medal_friends = 8, .step_goal = 10000}, .steps = 7432, .clock_set = true}, 0x13113ba5},
 {"sailing", {.face = {.friends = 104, .medal = FACE_SILVER, .background = "sailing", .backgrounds = 20, .next_background = "rugby", .next_background_friends = 1, .step_goal = 10000}, .steps = 10412, .clock_set = true}, 0xce39cb3d},
 {"everything", {.face = {.friends = 1203, .medal = FACE_GOLD, .background = "surfing", .backgrounds = 33, .step_goal = 10000}, .steps = 31870, .clock_set = true}, 0xe2fb831a},
+{"medal-next", {.face = {.friends = 150, .medal = FACE_SILVER, .background = "fencing", .backgrounds = 30, .next_background = "volleyball", .next_background_friends = 5, .next_medal = FACE_GOLD, .next_medal_friends = 1, .step_goal = 10000}, .steps = 5020, .clock_set = true}, 0x9deabf22},
+{"both-next", {.face = {.friends = 96, .medal = FACE_BRONZE, .background = "canoe", .backgrounds = 19, .next_background = "handball", .next_background_friends = 4, .next_medal = FACE_SILVER, .next_medal_friends = 4, .step_goal = 10000}, .steps = 12, .clock_set = true}, 0xccd7ddec},
+{"medal-last", {.face = {.friends = 170, .medal = FACE_SILVER, .background = "archery", .backgrounds = 33, .next_medal = FACE_GOLD, .next_medal_friends = 31, .step_goal = 10000}, .steps = 12, .clock_set = true}, 0x9d0afa0b},
 {"clock-not-set", {.face = {.friends = 8, .background = "archery", .backgrounds = 1, .next_background = "archery", .next_background_friends = 2}}, 0xb46edaeb},
 {"reports-lost", {.face = {.friends = 51, .medal = FACE_BRONZE, .background = "judo", .backgrounds = 10, .next_background = "karate", .next_background_friends = 4}, .steps = 999, .dropped = 12, .clock_set = true}, 0x889764c8},
 {"full-at-home", {.face = {.friends = 51, .medal = FACE_BRONZE, .background = "tennis", .backgrounds = 10, .next_background = "karate", .next_background_friends = 4}, .steps = 999, .full = true, .clock_set = true}, 0xe1e9964b},

@@ -34,6 +34,8 @@ static void copy(struct face_view *to, const struct face_view *from) {
 	to->face.medal = from->face.medal;
 	to->face.backgrounds = from->face.backgrounds;
 	to->face.next_background_friends = from->face.next_background_friends;
+	to->face.next_medal = from->face.next_medal;
+	to->face.next_medal_friends = from->face.next_medal_friends;
 	to->face.step_goal = from->face.step_goal;
 	to->tap = from->tap;
 	to->prompt = from->prompt;
@@ -138,7 +140,7 @@ static void test_a_lost_picture_is_drawn_again(void **state) {
 static void test_saved_face(void **state) {
 	(void)state;
 	struct face face = {.friends = 4000000000u, .medal = FACE_GOLD, .background = "karate", .backgrounds = 33, .next_background = "modern-pentathlon",
-						.next_background_friends = 3, .steps = 12345, .day = 20000, .step_goal = 10000};
+						.next_background_friends = 3, .next_medal = FACE_SILVER, .next_medal_friends = 77, .steps = 12345, .day = 20000, .step_goal = 10000};
 	struct face back;
 	uint8_t saved[FACE_SAVED_SIZE];
 	face_save(&face, saved);
@@ -149,6 +151,8 @@ static void test_saved_face(void **state) {
 	assert_string_equal(back.next_background, face.next_background);
 	assert_int_equal(back.backgrounds, 33);
 	assert_int_equal(back.next_background_friends, 3);
+	assert_int_equal(back.next_medal, FACE_SILVER);
+	assert_int_equal(back.next_medal_friends, 77);
 	assert_int_equal(back.steps, 12345);
 	assert_int_equal(back.day, 20000);
 	assert_int_equal(back.step_goal, 10000);
@@ -156,8 +160,11 @@ static void test_saved_face(void **state) {
 	assert_int_equal(back.friends, 0);
 	saved[1] = 4; /* no such medal */
 	assert_false(face_load(&back, saved, sizeof saved));
-	memset(saved + 2, 'x', 2 * (FACE_SPORT_MAX + 1)); /* no end of text */
 	saved[1] = 3;
+	saved[2] = 4;
+	assert_false(face_load(&back, saved, sizeof saved));
+	memset(saved + 3, 'x', 2 * (FACE_SPORT_MAX + 1)); /* no end of text */
+	saved[2] = 3;
 	assert_true(face_load(&back, saved, sizeof saved));
 	assert_int_equal(strlen(back.background), FACE_SPORT_MAX);
 	assert_int_equal(strlen(back.next_background), FACE_SPORT_MAX);

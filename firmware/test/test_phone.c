@@ -241,6 +241,9 @@ static void test_face_and_background(void **state) {
 	m.message.set_face.medal = (pinfold_pin_v1_Medal)4;
 	m.message.set_face.friends = 13;
 	assert_error(rig_ask(&rig, &m), pinfold_pin_v1_Fault_FAULT_MALFORMED);
+	m.message.set_face.medal = pinfold_pin_v1_Medal_MEDAL_BRONZE;
+	m.message.set_face.next_medal = (pinfold_pin_v1_Medal)4;
+	assert_error(rig_ask(&rig, &m), pinfold_pin_v1_Fault_FAULT_MALFORMED);
 	assert_int_equal(rig.pin.face.friends, 12);
 	to_pin c = {.request = 3, .which_message = TO(choose_background), .message.choose_background.background = "archery"};
 	assert_string_equal(rig_ask(&rig, &c)->message.background_chosen.background, "archery");

@@ -111,6 +111,56 @@ static void test_tap(void **state) {
 	assert_int_equal(store_records(&a.pin.store), 2);
 }
 
+/* put stores a half of b about a. */
+static void put(uint8_t nonce) {
+	struct half half = {.nonce = {nonce}, .peer_nonce = {1}, .counter = nonce, .link = HALF_LINK_WIRE};
+	memcpy(half.pin, b.pin.id, sizeof half.pin);
+	memcpy(half.peer, a.pin.id, sizeof half.peer);
+	uint8_t statement[STATEMENT_HALF_SIZE], signature[PIN_SIGNATURE_SIZE];
+	assert_int_equal(statement_build_half(statement, &half), STATEMENT_OK);
+	pin_sign(signature, statement, sizeof statement, b.pin.secret_key);
+	fake_use(&a.board);
+	assert_int_equal(store_put_peer_half(&a.pin.store, statement, signature), STORE_OK);
+}
+
+/* announced hears what the pin says, and returns how often it spoke by itself. */
+static int announced(struct rig *rig) {
+	int n = 0;
+	rig_hear(rig);
+	for (size_t i = 0; i < rig->count; i++) {
+		n += rig->answers[i].request == 0 && rig->answers[i].which_message == pinfold_pin_v1_FromPin_info_tag;
+	}
+	return n;
+}
+
+/* Each new record is announced once, also one that comes while an older one is acknowledged: then there are as many as
+   before. */
+static void test_announcement(void **state) {
+	(void)state;
+	rig_poll(&a);
+	assert_int_equal(announced(&a), 1); /* it has started */
+	put(1);
+	rig_poll(&a);
+	rig_poll(&a);
+	assert_int_equal(announced(&a), 1);
+	for (uint8_t later = 0; later < 3; later++) {
+		struct store_record oldest;
+		assert_true(store_fetch(&a.pin.store, 0, &oldest));
+		rig_send(&a, &(to_pin){.request = 9, .which_message = pinfold_pin_v1_ToPin_acknowledge_tag,
+							   .message.acknowledge = {.records_count = 1, .records = {oldest.record}}});
+		for (uint8_t i = 0; i < later; i++) {
+			rig_poll(&a);
+		}
+		put((uint8_t)(later + 2));
+		rig_poll(&a);
+		rig_poll(&a);
+		assert_int_equal(announced(&a), 1);
+		assert_int_equal(store_records(&a.pin.store), 1);
+	}
+	rounds(500);
+	assert_int_equal(announced(&a), 0);
+}
+
 static void test_taps_with_loss(void **state) {
 	(void)state;
 	static uint32_t percent = 20;
@@ -338,6 +388,7 @@ static void test_three(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_tap, setup),
+		cmocka_unit_test_setup(test_announcement, setup),
 		cmocka_unit_test_setup(test_taps_with_loss, setup),
 		cmocka_unit_test_setup(test_waiting, setup),
 		cmocka_unit_test_setup(test_cancel, setup),
