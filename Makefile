@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 FACTS ?= 5000000
 
 .PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo \
-	firmware firmware-test firmware-e2e firmware-size firmware-steps firmware-soak
+	firmware firmware-test firmware-units firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
 	go test -timeout 10m ./...
@@ -16,9 +16,9 @@ generate: ## the Go code of the .proto files
 	$(TOOLS) buf lint
 	$(TOOLS) buf generate
 
-lint: ## go vet and a short list of linters, see .golangci.yml
-	go vet -tags long ./...
-	$(TOOLS) golangci-lint run --build-tags long ./...
+lint: ## go vet and a short list of linters, see .golangci.yml; LINT_TAGS=long,firmware needs the packages of the firmware
+	go vet -tags $(LINT_TAGS) ./...
+	$(TOOLS) golangci-lint run --build-tags $(LINT_TAGS) ./...
 
 race: ## everything that is quick, under the race detector
 	go test -race -timeout 30m ./...
@@ -53,16 +53,19 @@ demo: ## all services and a small crowd in one process
 # The pin's firmware needs Debian packages, which `.ci/run` installs; firmware/README.md says which.
 FIRMWARE := $(MAKE) -C firmware
 SOAK ?= 2h
+HOSTILE ?= 5s
+LINT_TAGS ?= long
 
 firmware: ## the pin as a process, and as an image for QEMU
 	$(FIRMWARE) native m4
 
-firmware-test: firmware ## the pin's units under sanitizers, every power cut of a day, C against Go
-	$(FIRMWARE) test core-test
-	go test -tags firmware -timeout 20m ./art ./internal/cpin
+firmware-test: firmware-units firmware-e2e ## all tests of the pin
 
-firmware-e2e: firmware ## pins natively and under QEMU, with bridges and a gateway
-	go test -tags firmware -timeout 20m -count 1 ./firmware/e2e
+firmware-units: firmware ## the pin's units under sanitizers, every power cut of a day, C against Go with fuzzing for FUZZTIME
+	$(FIRMWARE) test core-test art-test cpin-test cpin-fuzz FUZZTIME=$(FUZZTIME)
+
+firmware-e2e: firmware ## pins natively and under QEMU, with bridges and a gateway; hostile bytes for HOSTILE, SEED=n the same again
+	go test -tags firmware -timeout 40m -count 1 ./firmware/e2e -hostile $(HOSTILE) -seed $(SEED)
 
 firmware-size: ## what the image takes, checked against the limits, and that it is the same wherever it is built
 	$(FIRMWARE) m4 size reproducible
@@ -70,5 +73,5 @@ firmware-size: ## what the image takes, checked against the limits, and that it 
 firmware-steps: ## how well the pin counts steps, checked against the limits
 	$(FIRMWARE) firmware-steps
 
-firmware-soak: firmware ## hostile bytes on both links for SOAK
-	go test -tags firmware -timeout 0 -run Hostile ./firmware/e2e -hostile $(SOAK)
+firmware-soak: firmware ## hostile bytes on both links for SOAK, natively and then under QEMU; SEED=n the same again
+	go test -v -tags firmware -timeout 0 -count 1 -run Hostile ./firmware/e2e -hostile $(SOAK) -seed $(SEED)

@@ -39,6 +39,6 @@ cpin-test: ## the vectors and seeds of C against Go
 	$(CPIN) test -tags firmware ../internal/cpin
 
 cpin-fuzz: ## each fuzz target of C against Go for FUZZTIME
-	@set -e; for target in FuzzParse FuzzBuild FuzzSignature FuzzCRC32; do \
+	@set -e; for target in FuzzParse FuzzBuild FuzzSignature FuzzFrames FuzzCRC32; do \
 		$(CPIN) test -tags firmware -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ../internal/cpin; \
 	done

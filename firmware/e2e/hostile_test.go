@@ -25,7 +25,7 @@ import (
 
 var (
 	hostileFor  = flag.Duration("hostile", 5*time.Second, "how long hostile bytes come on both links")
-	hostileSeed = flag.Uint64("seed", 1, "of the hostile bytes")
+	hostileSeed = flag.Uint64("seed", 0, "seed of the hostile bytes; 0 = a random one, printed")
 )
 
 // ear hears what one pin sends.
@@ -136,8 +136,12 @@ func TestHostileBytes(t *testing.T) {
 		a.bridge(t, g)()
 		b.bridge(t, g)()
 		air := newAir(t, pinlink.AirConfig{}, a, b)
-		t.Logf("-seed %d, -hostile %v", *hostileSeed, *hostileFor)
-		at := &attacker{rng: rand.New(rand.NewPCG(*hostileSeed, 0)), ear: listen(air, a)}
+		seed := *hostileSeed
+		if seed == 0 {
+			seed = rand.Uint64()
+		}
+		t.Logf("-seed %d, -hostile %v", seed, *hostileFor)
+		at := &attacker{rng: rand.New(rand.NewPCG(seed, 0)), ear: listen(air, a)}
 		for i := range 4 {
 			at.pins = append(at.pins, crowd.NewPin(sha256.Sum256([]byte{byte(i)})))
 		}

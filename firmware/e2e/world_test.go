@@ -33,6 +33,9 @@ import (
 // program is the binary of cmd/pinfold.
 var program string
 
+// firmware is what each board runs.
+var firmware = map[pinlink.Board]string{pinlink.Native: "../build/native/pin", pinlink.QEMU: "../build/m4/pin.elf"}
+
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
@@ -181,10 +184,12 @@ type person struct {
 	station *pinlink.Station
 }
 
-// people are their number of the day.
+// wearer is the id of the person of that number.
+func wearer(number int) string { return fact.WearerID{15: byte(number + 1)}.String() }
+
 func newPerson(t *testing.T, board pinlink.Board, number int) *person {
 	t.Helper()
-	p := &person{wearer: fact.WearerID{15: byte(number + 1)}.String(), memory: t.TempDir()}
+	p := &person{wearer: wearer(number), memory: t.TempDir()}
 	p.Pin = startPin(t, board, shortFolder(t))
 	return p
 }
@@ -202,8 +207,7 @@ func shortFolder(t *testing.T) string {
 
 func startPin(t *testing.T, board pinlink.Board, folder string) *pinlink.Pin {
 	t.Helper()
-	firmware := map[pinlink.Board]string{pinlink.Native: "../build/native/pin", pinlink.QEMU: "../build/m4/pin.elf"}[board]
-	pin, err := pinlink.Start(context.WithoutCancel(t.Context()), pinlink.Config{Board: board, Firmware: firmware, Folder: folder})
+	pin, err := pinlink.Start(context.WithoutCancel(t.Context()), pinlink.Config{Board: board, Firmware: firmware[board], Folder: folder})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 //go:build firmware && cgo
 
-// Package cpin is the firmware's C code for statements, signatures and checksums, callable from Go, so that tests can hold it
-// to the Go code that does the same. It takes the place of nothing: no program imports it.
+// Package cpin is the firmware's C code for statements, signatures, frames and checksums, callable from Go, so that tests can
+// hold it to the Go code that does the same. It takes the place of nothing: no program imports it.
 //
 // Go's build cache does not see a change of the C files in firmware/core, which are included from here: `make -C firmware
 // cpin-test` tells it.

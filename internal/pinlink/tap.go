@@ -46,8 +46,12 @@ func (f Folder) Look(ctx context.Context) (Seen, error) {
 	if err != nil {
 		return Seen{}, fmt.Errorf("sensors: %w", errors.Join(err, ctx.Err()))
 	}
+	return parseSeen(b)
+}
+
+func parseSeen(b []byte) (Seen, error) {
 	if len(b) != lookSize || b[0] != 'L' || b[2] > 1 {
-		return Seen{}, fmt.Errorf("sensors: the answer to a look is %x: want 'L' and 6 bytes", b)
+		return Seen{}, fmt.Errorf("sensors: the answer to a look is %x: want 'L', a state, 0 or 1, and 4 bytes", b)
 	}
 	return Seen{Tap: TapState(b[1]), Apart: b[2] == 1, Taps: binary.BigEndian.Uint32(b[3:])}, nil
 }

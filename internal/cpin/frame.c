@@ -1,0 +1,3 @@
+//go:build firmware && cgo
+
+#include "../../firmware/core/frame.c"
