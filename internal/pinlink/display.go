@@ -15,7 +15,7 @@ const DisplaySize = 240
 // round part can be seen.
 type Display struct {
 	pixels [DisplaySize][DisplaySize]uint16
-	ended  [DisplaySize]bool // lines that came to their end since the last begin of line 0
+	drawn  [DisplaySize]int // of each line, how many pixels from the left came without a gap since the last begin of line 0
 }
 
 // draw takes one frame of the mirror.
@@ -28,8 +28,9 @@ func (d *Display) draw(frame []byte) error {
 		return fmt.Errorf("mirror: line %d: want less than %d", y, DisplaySize)
 	}
 	if y == 0 && x == 0 {
-		d.ended = [DisplaySize]bool{}
+		d.drawn = [DisplaySize]int{}
 	}
+	begin := x
 	for run := frame[2:]; len(run) > 0; run = run[3:] {
 		n := int(run[0])
 		if n == 0 || x+n > DisplaySize {
@@ -40,12 +41,14 @@ func (d *Display) draw(frame []byte) error {
 			x++
 		}
 	}
-	d.ended[y] = d.ended[y] || x == DisplaySize
+	if begin <= d.drawn[y] { // a board gives up frames that nobody takes in time
+		d.drawn[y] = max(d.drawn[y], x)
+	}
 	return nil
 }
 
 // whole reports whether all lines have come since the last begin of line 0, which is so at the end of a redrawing.
-func (d *Display) whole() bool { return !slices.Contains(d.ended[:], false) }
+func (d *Display) whole() bool { return slices.Min(d.drawn[:]) == DisplaySize }
 
 // ReadDisplay reads a mirror until a picture is complete, which needs a Redraw.
 func ReadDisplay(r io.Reader) (*Display, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ type Phone struct {
 	conn      net.Conn
 	announced chan *pinv1.Info
 	ended     chan struct{}
+	writing   chan struct{} // holds one while a request is written; not mu, for a pin may take none before its answers are taken
 
 	mu      sync.Mutex
 	last    uint32 // request
@@ -54,7 +56,7 @@ type Phone struct {
 func NewPhone(conn net.Conn) *Phone {
 	p := &Phone{
 		conn: conn, announced: make(chan *pinv1.Info, 1), ended: make(chan struct{}),
-		waiting: map[uint32]chan *pinv1.FromPin{},
+		writing: make(chan struct{}, 1), waiting: map[uint32]chan *pinv1.FromPin{},
 	}
 	go p.read()
 	return p
@@ -123,6 +125,24 @@ type call struct {
 
 // ask sends a request.
 func (p *Phone) ask(ctx context.Context, b pinv1.ToPin_builder) (*call, error) {
+	c := p.begin()
+	b.Request = c.request
+	raw, err := proto.Marshal(b.Build())
+	if err == nil && len(raw) > MaxMessage {
+		err = fmt.Errorf("pin: a message of %d bytes: want %d at most", len(raw), MaxMessage)
+	}
+	if err == nil {
+		err = p.write(ctx, AppendFrame(nil, raw))
+	}
+	if err != nil {
+		c.end()
+		return nil, err
+	}
+	return c, nil
+}
+
+// begin makes a call with a request number of its own.
+func (p *Phone) begin() *call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last++
@@ -131,24 +151,30 @@ func (p *Phone) ask(ctx context.Context, b pinv1.ToPin_builder) (*call, error) {
 	}
 	c := &call{phone: p, request: p.last, answers: make(chan *pinv1.FromPin, MaxFetch+2)}
 	p.waiting[c.request] = c.answers
-	b.Request = c.request
-	raw, err := proto.Marshal(b.Build())
-	if err == nil && len(raw) > MaxMessage {
-		err = fmt.Errorf("pin: a message of %d bytes: want %d at most", len(raw), MaxMessage)
+	return c
+}
+
+// write sends a frame. Where the pin takes only a part of it, it drops that when the next begins.
+func (p *Phone) write(ctx context.Context, frame []byte) error {
+	select {
+	case p.writing <- struct{}{}:
+		defer func() { <-p.writing }()
+	case <-ctx.Done():
+		return fmt.Errorf("pin: it takes no request: %w", ctx.Err())
 	}
-	if err == nil {
-		deadline := time.Now().Add(answerTimeout)
-		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-			deadline = d
-		}
-		_ = p.conn.SetWriteDeadline(deadline) // a closed connection says so when it is written to
-		_, err = p.conn.Write(AppendFrame(nil, raw))
+	deadline := time.Now().Add(answerTimeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
 	}
-	if err != nil {
-		delete(p.waiting, c.request)
-		return nil, fmt.Errorf("%w: %w", ErrClosed, err)
+	_ = p.conn.SetWriteDeadline(deadline) // a closed connection says so when it is written to
+	_, err := p.conn.Write(frame)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("pin: it takes no request: %w", context.DeadlineExceeded)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	return c, nil
+	return nil
 }
 
 func (c *call) end() {
@@ -163,15 +189,24 @@ func (c *call) next(ctx context.Context, within time.Duration) (*pinv1.FromPin, 
 	defer cancel()
 	select {
 	case m := <-c.answers:
-		if m.HasError() {
-			return nil, &FaultError{m.GetError().GetFault()}
-		}
-		return m, nil
+		return answered(m)
 	case <-c.phone.ended:
-		return nil, ErrClosed
+		select {
+		case m := <-c.answers: // it came before the end
+			return answered(m)
+		default:
+			return nil, ErrClosed
+		}
 	case <-ctx.Done():
 		return nil, fmt.Errorf("pin: no answer to request %d: %w", c.request, ctx.Err())
 	}
+}
+
+func answered(m *pinv1.FromPin) (*pinv1.FromPin, error) {
+	if m.HasError() {
+		return nil, &FaultError{m.GetError().GetFault()}
+	}
+	return m, nil
 }
 
 // info asks what is answered with Info.
@@ -225,6 +260,8 @@ func (p *Phone) Fetch(ctx context.Context, max, after uint32) ([]*pinv1.Statemen
 			return list, nil
 		case !m.HasStatement():
 			return nil, unexpected(m, "Statement")
+		case len(list) == MaxFetch:
+			return nil, fmt.Errorf("pin: more than %d statements in an answer", MaxFetch)
 		}
 		list = append(list, m.GetStatement())
 		if !m.GetStatement().GetMore() {
