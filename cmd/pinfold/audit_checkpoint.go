@@ -167,34 +167,39 @@ func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err e
 
 // unasked returns the checkpoints of more than so many facts that the gateway signed unasked, and the newest one, by size.
 func (w *witness) unasked(after fact.Seq, newest string) (texts []string, err error) {
-	token := after.String()
-	for {
-		ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
-		page, err := w.gateway.ListCheckpoints(ctx, gatewayv1.ListCheckpointsRequest_builder{PageSize: 500, PageToken: token}.Build())
-		cancel()
-		if err != nil {
-			return nil, err
-		}
-		texts = append(texts, page.GetCheckpoints()...)
-		if token = page.GetNextPageToken(); token == "" {
-			break
-		}
-	}
 	end, err := merkle.OpenCheckpoint(newest, w.games, w.known)
 	if err != nil {
 		return nil, err
 	}
-	for i, text := range texts {
-		c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+	for token := after.String(); token != ""; {
+		page, err := w.page(token)
 		if err != nil {
 			return nil, err
 		}
-		if c.Size >= end.Size {
-			texts = texts[:i] // signed since the newest one was asked for
-			break
+		for _, text := range page.GetCheckpoints() {
+			c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+			switch {
+			case err != nil:
+				return nil, err
+			case c.Size <= after: // it would never end
+				return nil, fmt.Errorf("the gateway lists a checkpoint of %d facts after one of %d: want more each time", c.Size, after)
+			case c.Size >= end.Size:
+				return append(texts, newest), nil // signed since the newest one was asked for
+			}
+			texts, after = append(texts, text), c.Size
+		}
+		if token = page.GetNextPageToken(); token != "" && len(page.GetCheckpoints()) == 0 {
+			return nil, errors.New("the gateway lists no checkpoints on a page, and says that more follow")
 		}
 	}
 	return append(texts, newest), nil
+}
+
+// page asks for one page of what was signed unasked.
+func (w *witness) page(token string) (*gatewayv1.ListCheckpointsResponse, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
+	defer cancel()
+	return w.gateway.ListCheckpoints(ctx, gatewayv1.ListCheckpointsRequest_builder{PageSize: 500, PageToken: token}.Build())
 }
 
 // consistent returns a *partedError unless the log of the later checkpoint begins with the facts of the earlier one.

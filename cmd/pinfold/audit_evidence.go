@@ -56,6 +56,7 @@ func (f awardFlags) notAwarded() error {
 type auditExplainCommand struct {
 	sourceFlags
 	awardFlags
+	scratchFlags
 }
 
 // Run prints how the award was earned.
@@ -64,7 +65,7 @@ func (c *auditExplainCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	x, err := c.index(s)
+	x, err := c.index(s, c.Scratch)
 	if err != nil {
 		return err
 	}
@@ -86,6 +87,7 @@ func (c *auditExplainCommand) Run(s *session) error {
 type auditCertificateCommand struct {
 	awardFlags
 	newFile
+	scratchFlags
 	Short bool `help:"Leave out how the award was earned: nothing is disclosed of the wearer's friends."`
 
 	Gateway    string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
@@ -152,7 +154,7 @@ func (c *auditCertificateCommand) fromGateway(s *session, w fact.WearerID, what 
 }
 
 func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what evidence.Award) ([]byte, error) {
-	x, err := sourceFlags{File: c.Archive}.index(s)
+	x, err := sourceFlags{File: c.Archive}.index(s, c.Scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -292,8 +294,8 @@ func (x *indexed) view(f func(kv.Reader) error) error {
 	return x.store.View(func(r view.Reader) error { return f(r) })
 }
 
-// index reads the log once.
-func (f sourceFlags) index(s *session) (*indexed, error) {
+// index reads the log once, into a file in the scratch folder.
+func (f sourceFlags) index(s *session, scratch string) (*indexed, error) {
 	open := f.openLog
 	if f.File != "" {
 		open = f.openArchive
@@ -304,7 +306,7 @@ func (f sourceFlags) index(s *session) (*indexed, error) {
 		return nil, interrupted(err)
 	}
 	closeLog := x.close
-	if x.store, err = view.OpenScratch(""); err != nil {
+	if x.store, err = view.OpenScratch(scratch); err != nil {
 		closeLog()
 		return nil, err
 	}

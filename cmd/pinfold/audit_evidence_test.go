@@ -116,7 +116,7 @@ func TestCertificates(t *testing.T) {
 	if checked.Story == nil || len(checked.Story.Taps) != len(told.Taps) || uint32(len(told.Taps)) != told.Friends || told.Friends == 0 {
 		t.Errorf("the certificate tells %+v, the archive of %d taps and %d friends", checked.Story, len(told.Taps), told.Friends)
 	}
-	if text := mustRun(t, append([]string{"audit", "explain", archive}, mine...)...); !strings.Contains(text, medal) {
+	if text := mustRun(t, append([]string{"audit", "explain", archive, "--scratch", t.TempDir()}, mine...)...); !strings.Contains(text, medal) {
 		t.Errorf("the story: %.300s", text)
 	}
 	if code, _, stderr := pinfold(t, "audit", "explain", archive, "--wearer", best, "--background", "no-such-sport"); code != exitFailed ||

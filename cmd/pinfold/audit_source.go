@@ -25,6 +25,11 @@ func (f sourceFlags) Validate() error {
 	return f.logFlags.Validate()
 }
 
+// scratchFlags say where a command that reads a whole log keeps what it learns of it meanwhile.
+type scratchFlags struct {
+	Scratch string `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
+}
+
 // logSource is a log that is read once, from its first fact, until it is closed.
 type logSource struct {
 	games    string

@@ -21,13 +21,13 @@ import (
 
 type auditVerifyCommand struct {
 	sourceFlags
-	Roster     string   `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." type:"existingfile" placeholder:"FILE"`
+	scratchFlags
+	Roster     string   `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." env:"-" type:"existingfile" placeholder:"FILE"`
 	Rules      []string `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
-	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so."`
+	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so." env:"-"`
 	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
 	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, or one key of each gateway, as the organisers published it." placeholder:"KEY"`
 	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
-	Scratch    string   `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
 	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
 }
 

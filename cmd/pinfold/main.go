@@ -28,7 +28,8 @@ const (
 
 const description = `The system behind a digital pin for the Games.
 
-Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data.
+Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data. Not so the flags
+that decide what an audit finds.
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree,
 4 an audit found that a log does not hold.

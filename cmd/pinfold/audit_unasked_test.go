@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+	"google.golang.org/grpc"
+
+	"pinfold/internal/fact"
+	"pinfold/internal/merkle"
+	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+)
+
+// lister is a gateway that lists the checkpoints that it is told to.
+type lister struct {
+	gatewayv1.AuditServiceClient
+	page func(token string) ([]string, string)
+}
+
+func (l lister) ListCheckpoints(_ context.Context, r *gatewayv1.ListCheckpointsRequest, _ ...grpc.CallOption) (*gatewayv1.ListCheckpointsResponse, error) {
+	texts, next := l.page(r.GetPageToken())
+	return gatewayv1.ListCheckpointsResponse_builder{Checkpoints: texts, NextPageToken: next}.Build(), nil
+}
+
+// TestUnasked: what a gateway lists is taken by size up to the newest, and one that lists without end is found out.
+func TestUnasked(t *testing.T) {
+	const games = "tokyo2020"
+	private, public := otherKey(t, games)
+	signer, _, err := merkle.NewSigner(private, games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := merkle.NewVerifier(public, games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(size fact.Seq) string {
+		text, err := merkle.Checkpoint{Games: games, Size: size, Root: merkle.Hash{byte(size)}}.Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for _, tt := range []struct {
+		name string
+		page func(token string) ([]string, string)
+		want []fact.Seq
+		err  string
+	}{
+		{"none", func(string) ([]string, string) { return nil, "" }, []fact.Seq{100}, ""},
+		{"two pages", func(token string) ([]string, string) {
+			if token == "10" {
+				return []string{signed(20), signed(40)}, "40"
+			}
+			return []string{signed(60)}, ""
+		}, []fact.Seq{20, 40, 60, 100}, ""},
+		{"signed since", func(string) ([]string, string) { return []string{signed(90), signed(100), signed(110)}, "110" }, []fact.Seq{90, 100}, ""},
+		{"the same page for ever", func(string) ([]string, string) { return []string{signed(20)}, "10" }, nil, "20 facts after one of 20"},
+		{"what was kept", func(string) ([]string, string) { return []string{signed(10)}, "" }, nil, "10 facts after one of 10"},
+		{"backwards", func(string) ([]string, string) { return []string{signed(30), signed(20)}, "" }, nil, "20 facts after one of 30"},
+		{"empty pages for ever", func(string) ([]string, string) { return nil, "x" }, nil, "no checkpoints on a page"},
+		{"unsigned", func(string) ([]string, string) { return []string{"nonsense"}, "" }, nil, "checkpoint"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := witness{ctx: t.Context(), gateway: lister{page: tt.page}, games: games, known: note.VerifierList(verifier)}
+			texts, err := w.unasked(10, signed(100))
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got %q, %v, want an error with %q", texts, err, tt.err)
+				}
+				return
+			}
+			var got []fact.Seq
+			for _, text := range texts {
+				c, err := merkle.OpenCheckpoint(text, games, w.known)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, c.Size)
+			}
+			if err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, %v, want %v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestVerdictNotFromEnvironment: what a verdict rests on is said on the command line and nowhere else.
+func TestVerdictNotFromEnvironment(t *testing.T) {
+	t.Setenv("PINFOLD_ROSTER", "no-such-file")
+	t.Setenv("PINFOLD_UNFINISHED", "true")
+	t.Setenv("PINFOLD_RULES", "no-such-file")
+	t.Setenv("PINFOLD_ADMIN", "no-such-host:1")
+	code, out, stderr := pinfold(t, "audit", "verify", "--print-config")
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "environment") {
+			t.Errorf("from the environment: %q", line)
+		}
+	}
+	if !strings.Contains(out, "--unfinished") {
+		t.Errorf("no flag --unfinished in %s", out)
+	}
+}
