@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,13 +13,15 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"pinfold/internal/fact"
 	"pinfold/internal/pinlink"
+	"pinfold/internal/serve"
+	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	pinv1 "pinfold/proto/pinfold/pin/v1"
 )
@@ -36,6 +40,9 @@ func (c *bridgeCommand) Validate() error {
 	if !strings.HasPrefix(c.Pin, "unix:") || c.Pin == "unix:" {
 		return fmt.Errorf("--pin=%s: want unix:PATH", c.Pin)
 	}
+	if path := strings.TrimPrefix(c.Pin, "unix:"); len(path) > pinlink.MaxSocketPath {
+		return fmt.Errorf("--pin=%s: the path has %d bytes: want at most %d", c.Pin, len(path), pinlink.MaxSocketPath)
+	}
 	if _, err := fact.ParseWearerID(c.Wearer); err != nil {
 		return fmt.Errorf("--wearer: %w", err)
 	}
@@ -46,29 +53,43 @@ func (c *bridgeCommand) Validate() error {
 }
 
 func (c *bridgeCommand) Run(s *session) error {
+	b, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	defer b.conn.Close()
+	return b.run(s.ctx)
+}
+
+// open returns the bridge, whose conn is to be closed.
+func (c *bridgeCommand) open(s *session) (*bridge, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	conn, err := dialPlain(c.Gateway)
+	// As it is by default, a gateway that was away for long would be looked for once in two minutes.
+	conn, err := dialPlain(c.Gateway, grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: bridgeCall, Backoff: backoff.Config{
+		BaseDelay: bridgeFirstPause, Multiplier: 2, Jitter: 0.2, MaxDelay: bridgeLastPause,
+	}}))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer conn.Close()
-	b := &bridge{
-		session: s, config: *c, zone: zone, gateway: gatewayv1.NewGatewayServiceClient(conn),
-		operator: gatewayv1.NewOperatorServiceClient(conn),
-	}
-	return b.run(s.ctx)
+	return &bridge{
+		session: s, config: *c, zone: zone, poll: bridgePoll, timeEvery: bridgeTimeEvery, conn: conn,
+		gateway: gatewayv1.NewGatewayServiceClient(conn), operator: gatewayv1.NewOperatorServiceClient(conn),
+	}, nil
 }
 
 // bridge is the phone's part as a program. All that it must not lose stays in the pin until the gateway has answered.
 type bridge struct {
-	session  *session
-	config   bridgeCommand
-	zone     *time.Location
-	gateway  gatewayv1.GatewayServiceClient
-	operator gatewayv1.OperatorServiceClient
+	session   *session
+	config    bridgeCommand
+	zone      *time.Location
+	poll      time.Duration // how often the pin is looked into that has said nothing
+	timeEvery time.Duration // how often the pin is told the time
+	conn      *grpc.ClientConn
+	gateway   gatewayv1.GatewayServiceClient
+	operator  gatewayv1.OperatorServiceClient
 }
 
 const (
@@ -76,8 +97,8 @@ const (
 	bridgeFirstPause = 50 * time.Millisecond
 	bridgeLastPause  = 5 * time.Second
 	bridgeCall       = 20 * time.Second // what one call may take
-	// timeEvery is how often the pin is told the time. Its clock may drift by some seconds in a day.
-	timeEvery = 10 * time.Minute
+	// A pin's clock may drift by some seconds in a day.
+	bridgeTimeEvery = 10 * time.Minute
 )
 
 // run connects to the pin, again whenever the link ends, until the context ends or trying again cannot help.
@@ -95,7 +116,7 @@ func (b *bridge) run(ctx context.Context) error {
 		if time.Since(began) > bridgeLastPause {
 			pause = bridgeFirstPause
 		}
-		b.session.logger.Warn("the pin is away, trying again", "error", err)
+		b.session.logger.Warn("not connected to the pin, trying again", "error", err)
 		if !wait(ctx, pause) {
 			return nil
 		}
@@ -128,18 +149,30 @@ func (b *bridge) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	select {
+	case <-phone.Announced(): // of before its answer: it may have had no clock
+	default:
+	}
 	if len(info.GetPin()) != len(fact.PinID{}) || len(info.GetPublicKey()) != len(fact.PublicKey{}) {
 		return fmt.Errorf("the pin says that its id is %x and its key %x: want 8 and 32 bytes", info.GetPin(), info.GetPublicKey())
 	}
-	p := &pinned{bridge: b, phone: phone, id: fact.PinID(info.GetPin()), key: fact.PublicKey(info.GetPublicKey())}
-	b.session.logger.Info("connected to the pin", "pin", p.id, "firmware", info.GetFirmware(), "statements", info.GetRecords())
-	if err := p.makeReady(ctx); err != nil {
-		return err
+	p := &pinned{
+		bridge: b, phone: phone, id: fact.PinID(info.GetPin()), key: fact.PublicKey(info.GetPublicKey()), more: make(chan struct{}, 1),
 	}
+	if p.key.PinID() != p.id {
+		return fmt.Errorf("the pin says that its id is %v, which is not that of its key %x", p.id, p.key)
+	}
+	b.session.logger.Info("connected to the pin", "pin", p.id, "firmware", info.GetFirmware(), "statements", info.GetRecords())
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return p.carry(ctx) })
-	group.Go(func() error { return p.showFaces(ctx) })
+	group.Go(func() error { return p.listen(ctx) })
 	group.Go(func() error { return p.keepTime(ctx) })
+	group.Go(func() error {
+		if err := p.makeReady(ctx); err != nil {
+			return err
+		}
+		group.Go(func() error { return p.showFaces(ctx) })
+		return p.carry(ctx)
+	})
 	return group.Wait()
 }
 
@@ -149,6 +182,38 @@ type pinned struct {
 	phone *pinlink.Phone
 	id    fact.PinID
 	key   fact.PublicKey
+	more  chan struct{} // holds one token while the pin has said that it holds more
+}
+
+// listen takes what the pin says by itself, also while the gateway is away or the button is waited for.
+func (p *pinned) listen(ctx context.Context) error {
+	for {
+		select {
+		case info := <-p.phone.Announced():
+			if err := p.same(info, nil); err != nil {
+				return err
+			}
+			if !info.GetClockSet() { // behind a link that stayed: it waits for no button any more, and needs time and face
+				return errors.New("the pin was started again")
+			}
+			select {
+			case p.more <- struct{}{}:
+			default:
+			}
+		case <-p.phone.Ended():
+			return pinlink.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// same is the error of a request, or that another pin has answered it.
+func (p *pinned) same(info *pinv1.Info, err error) error {
+	if err == nil && !bytes.Equal(info.GetPin(), p.id[:]) {
+		return errors.New("the pin was wiped and is another one now")
+	}
+	return err
 }
 
 // persist makes a call to the gateway until it succeeds, or its error is not one that passes, or the pin goes away.
@@ -166,12 +231,8 @@ func (p *pinned) persist(ctx context.Context, what string, call func(context.Con
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		p.session.logger.Warn("the gateway is away, trying again", "call", what, "error", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if !wait(ctx, pause) {
 			return ctx.Err()
-		case <-p.phone.Ended():
-			return pinlink.ErrClosed
 		}
 	}
 }
@@ -197,15 +258,20 @@ func (p *pinned) makeReady(ctx context.Context) error {
 			return cannotHelp(err)
 		}
 	}
-	if known, err := os.ReadFile(p.memory()); err == nil && strings.TrimSpace(string(known)) == p.config.Wearer {
+	known, err := os.ReadFile(p.memory())
+	switch {
+	case err == nil && strings.TrimSpace(string(known)) == p.config.Wearer:
 		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist): // nor could it be written: not another press each time
+		return fmt.Errorf("%w; %w", err, errNoUse)
 	}
 	return p.pair(ctx)
 }
 
 // cannotHelp marks the gateway's errors that stay.
 func cannotHelp(err error) error {
-	if _, ok := status.FromError(errors.Unwrap(err)); ok && !errors.Is(err, context.Canceled) {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.AlreadyExists, codes.Unimplemented:
 		return fmt.Errorf("%w; %w", err, errNoUse)
 	}
 	return err
@@ -214,58 +280,79 @@ func cannotHelp(err error) error {
 // memory is the file that remembers with whom the pin is paired.
 func (p *pinned) memory() string { return filepath.Join(p.config.Memory, p.id.String()) }
 
-// pair proves to the gateway that the wearer has the pin, which takes a press of its button.
+// pair proves to the gateway that the wearer has the pin, which takes a press of its button, and remembers that.
 func (p *pinned) pair(ctx context.Context) error {
-	for {
-		var challenge fact.Challenge
-		if err := p.persist(ctx, "begin pairing", func(ctx context.Context) error {
-			begun, err := p.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: p.config.Wearer}.Build())
-			copy(challenge[:], begun.GetChallenge())
-			return err
-		}); err != nil {
-			return cannotHelp(err)
-		}
-		proof, err := p.phone.Prove(ctx, challenge, func() {
-			fmt.Fprintf(p.session.stderr, "Press the button of pin %v to pair it.\n", p.id)
-		})
-		var fault *pinlink.FaultError
-		if errors.As(err, &fault) && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
-			continue
-		}
+	for pause := bridgeFirstPause; ; pause = min(2*pause, bridgeLastPause) { // the pin may say at once that nobody pressed
+		paired, err := p.tryPair(ctx)
 		if err != nil {
 			return err
 		}
-		err = p.persist(ctx, "pair the pin", func(ctx context.Context) error {
-			_, err := p.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.GetStatement(), Signature: proof.GetSignature()}.Build())
-			return err
-		})
-		if reasonOf(errors.Unwrap(err)) == "CHALLENGE_EXPIRED" {
-			continue // the gateway was started again, or the button took long
+		if paired {
+			break
 		}
-		if err != nil {
-			return cannotHelp(err)
+		if !wait(ctx, pause) {
+			return ctx.Err()
 		}
-		p.session.logger.Info("paired", "pin", p.id)
-		if err := os.MkdirAll(p.config.Memory, 0o700); err != nil {
-			return fmt.Errorf("%w; %w", err, errNoUse)
-		}
-		return os.WriteFile(p.memory(), []byte(p.config.Wearer+"\n"), 0o600)
 	}
+	p.session.logger.Info("paired", "pin", p.id)
+	err := os.MkdirAll(p.config.Memory, 0o700)
+	if err == nil {
+		err = os.WriteFile(p.memory(), []byte(p.config.Wearer+"\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; %w", err, errNoUse)
+	}
+	return nil
 }
 
-// reasonOf returns the name of the reason that a gateway's error carries, or "".
-func reasonOf(err error) string {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
+// tryPair asks for one press. Without an error it returns false if it is to be asked for again.
+func (p *pinned) tryPair(ctx context.Context) (paired bool, err error) {
+	var challenge fact.Challenge
+	if err := p.persist(ctx, "begin pairing", func(ctx context.Context) error {
+		begun, err := p.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: p.config.Wearer}.Build())
+		copy(challenge[:], begun.GetChallenge())
+		return err
+	}); err != nil {
+		return false, cannotHelp(err)
 	}
-	return ""
+	proof, err := p.phone.Prove(ctx, challenge, func() {
+		fmt.Fprintf(p.session.stderr, "Press the button of pin %v to pair it.\n", p.id)
+	})
+	if fault, ok := errors.AsType[*pinlink.FaultError](err); ok && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := p.checkProof(proof, challenge); err != nil {
+		return false, err
+	}
+	err = p.persist(ctx, "pair the pin", func(ctx context.Context) error {
+		_, err := p.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.GetStatement(), Signature: proof.GetSignature()}.Build())
+		return err
+	})
+	if serve.Reason(err) == "CHALLENGE_EXPIRED" {
+		return false, nil // the gateway was started again, or the button took long
+	}
+	return err == nil, cannotHelp(err)
+}
+
+// checkProof returns an error if the pin has not proved what it was asked to. The gateway would say that it is no use to
+// try again, or pair another pin.
+func (p *pinned) checkProof(m *pinv1.Proof, challenge fact.Challenge) error {
+	proof, err := statement.ParseProof(m.GetStatement())
+	if err != nil {
+		return err
+	}
+	if len(m.GetSignature()) != len(fact.Signature{}) || proof.Pin != p.id || proof.Challenge != challenge ||
+		!statement.Verify(p.key, m.GetStatement(), fact.Signature(m.GetSignature())) {
+		return fmt.Errorf("the proof is not one of pin %v for the challenge %x", p.id, challenge)
+	}
+	return nil
 }
 
 // carry delivers what the pin holds, at once, each time that it says it holds more, and now and then: what it says may be
-// lost on the link. What the gateway wants
-// later is tried again with growing pauses.
+// lost on the link. What the gateway wants later is tried again with growing pauses.
 func (p *pinned) carry(ctx context.Context) error {
 	pause := bridgeFirstPause
 	for {
@@ -273,7 +360,7 @@ func (p *pinned) carry(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		again := time.After(bridgePoll)
+		again := time.After(p.poll)
 		if later {
 			again = time.After(pause)
 			pause = min(2*pause, bridgeLastPause)
@@ -282,17 +369,7 @@ func (p *pinned) carry(ctx context.Context) error {
 		}
 		select {
 		case <-again:
-		case info := <-p.phone.Announced():
-			if string(info.GetPin()) != string(p.id[:]) {
-				return errors.New("the pin was wiped and is another one now")
-			}
-			if !info.GetClockSet() { // it was started again behind a link that stayed
-				if _, err := p.phone.SetTime(ctx, time.Now().In(p.zone)); err != nil {
-					return err
-				}
-			}
-		case <-p.phone.Ended():
-			return pinlink.ErrClosed
+		case <-p.more:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -306,13 +383,19 @@ func (p *pinned) deliverAll(ctx context.Context) (later bool, err error) {
 		if err != nil || len(held) == 0 {
 			return later, err
 		}
+		for _, s := range held {
+			if s.GetRecord() <= after { // it would go on without end
+				return later, fmt.Errorf("the pin gives record %d after %d", s.GetRecord(), after)
+			}
+			after = s.GetRecord()
+		}
 		answers, err := p.deliver(ctx, held)
 		if err != nil {
 			return later, err
 		}
 		done, unpaired := p.settle(held, answers)
 		if len(done) > 0 { // the gateway has answered for these: only now may the pin forget them
-			if _, err := p.phone.Acknowledge(ctx, done...); err != nil {
+			if err := p.same(p.phone.Acknowledge(ctx, done...)); err != nil {
 				return later, err
 			}
 		}
@@ -322,7 +405,6 @@ func (p *pinned) deliverAll(ctx context.Context) (later bool, err error) {
 			}
 		}
 		later = later || len(done) < len(held)
-		after = held[len(held)-1].GetRecord()
 	}
 }
 
@@ -376,7 +458,10 @@ func (p *pinned) showFaces(ctx context.Context) error {
 			if face, err = stream.Recv(); err != nil {
 				break
 			}
-			if _, err := p.phone.SetFace(ctx, faceOf(face)); err != nil {
+			err := p.same(p.phone.SetFace(ctx, faceOf(face)))
+			if fault, ok := errors.AsType[*pinlink.FaultError](err); ok { // what the pin holds is delivered all the same
+				p.session.logger.Warn("the pin does not take the face", "error", fault)
+			} else if err != nil {
 				return err
 			}
 			pause = bridgeFirstPause
@@ -384,7 +469,7 @@ func (p *pinned) showFaces(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.session.logger.Debug("the face's stream ended, watching again", "error", err)
+		p.session.logger.Warn("the face's stream ended, watching again", "error", err)
 		if !wait(ctx, pause) {
 			return ctx.Err()
 		}
@@ -406,8 +491,8 @@ func faceOf(f *gatewayv1.Face) *pinv1.SetFace {
 }
 
 func (p *pinned) keepTime(ctx context.Context) error {
-	for wait(ctx, timeEvery) {
-		if _, err := p.phone.SetTime(ctx, time.Now().In(p.zone)); err != nil {
+	for wait(ctx, p.timeEvery) {
+		if err := p.same(p.phone.SetTime(ctx, time.Now().In(p.zone))); err != nil {
 			return err
 		}
 	}

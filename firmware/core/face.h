@@ -10,8 +10,8 @@
 #include "phone.h"
 #include "tap.h"
 
-/* A sport's id has at most so many bytes, as in pin.options. */
-#define FACE_SPORT_MAX 31u
+/* A sport's id has at most so many bytes, as in pin.options and in the rules of a Games (internal/rules). */
+#define FACE_SPORT_MAX 32u
 
 enum face_medal { FACE_NO_MEDAL, FACE_BRONZE, FACE_SILVER, FACE_GOLD };
 

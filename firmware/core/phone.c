@@ -211,7 +211,7 @@ static bool set_face(struct pin *pin, const pinfold_pin_v1_SetFace *m) {
 	face.day = m->day;
 	face.step_goal = m->step_goal;
 	pin->face_dirty = pin->face_dirty || memcmp(&face, &pin->face, sizeof face) != 0;
-	pin->face = face;
+	memcpy(&pin->face, &face, sizeof face); /* with its padding, which is 0 */
 	choose(pin, m->background);
 	return true;
 }

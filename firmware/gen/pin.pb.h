@@ -70,11 +70,11 @@ typedef struct _pinfold_pin_v1_SetFace {
     /* The highest medal held. */
     pinfold_pin_v1_Medal medal;
     /* A sport's id; empty = none chosen. */
-    char background[32];
+    char background[33];
     /* Backgrounds held. */
     uint32_t backgrounds;
     /* The sport of the next background; empty = every background was given. */
-    char next_background[32];
+    char next_background[33];
     /* So many friends more unlock it. */
     uint32_t next_background_friends;
     /* The medal that comes next; unspecified = every medal was given. */
@@ -92,7 +92,7 @@ typedef struct _pinfold_pin_v1_SetFace {
 /* ChooseBackground sets what the pin displays at once; the gateway judges whether the wearer holds it. */
 typedef struct _pinfold_pin_v1_ChooseBackground {
     /* A sport's id; empty = none. */
-    char background[32];
+    char background[33];
 } pinfold_pin_v1_ChooseBackground;
 
 /* Wipe makes the pin forget its key, all that it holds and its wearer, and makes a new key: a new pin. */
@@ -183,7 +183,7 @@ typedef struct _pinfold_pin_v1_Empty {
 
 typedef struct _pinfold_pin_v1_BackgroundChosen {
     /* The sport's id as displayed; empty = none, or the pin has no drawing for it. */
-    char background[32];
+    char background[33];
 } pinfold_pin_v1_BackgroundChosen;
 
 typedef struct _pinfold_pin_v1_Error {
@@ -515,8 +515,8 @@ extern const pb_msgdesc_t pinfold_pin_v1_Error_msg;
 
 /* Maximum encoded size of messages (where known) */
 #define pinfold_pin_v1_Acknowledge_size          192
-#define pinfold_pin_v1_BackgroundChosen_size     33
-#define pinfold_pin_v1_ChooseBackground_size     33
+#define pinfold_pin_v1_BackgroundChosen_size     34
+#define pinfold_pin_v1_ChooseBackground_size     34
 #define pinfold_pin_v1_Empty_size                0
 #define pinfold_pin_v1_Error_size                2
 #define pinfold_pin_v1_Fetch_size                12
@@ -526,7 +526,7 @@ extern const pb_msgdesc_t pinfold_pin_v1_Error_msg;
 #define pinfold_pin_v1_PressButton_size          0
 #define pinfold_pin_v1_Proof_size                120
 #define pinfold_pin_v1_Prove_size                34
-#define pinfold_pin_v1_SetFace_size              112
+#define pinfold_pin_v1_SetFace_size              114
 #define pinfold_pin_v1_SetTime_size              17
 #define pinfold_pin_v1_Statement_size            164
 #define pinfold_pin_v1_ToPin_size                201

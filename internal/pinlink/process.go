@@ -40,7 +40,7 @@ type Config struct {
 	Board Board
 	// Firmware is the file to run; "" = firmware/build/native/pin or firmware/build/m4/pin.elf.
 	Firmware string
-	// Folder is where the pin's sockets and its flash are; it is made. Sockets must have short paths: at most 107 bytes.
+	// Folder is where the pin's sockets and its flash are; it is made. The paths of sockets must be short: MaxSocketPath.
 	Folder string
 	// Seed makes the pin's key and nonces follow from it, for tests; 0 = truly random. A pin that is started again with
 	// the same seed repeats its nonces.
@@ -59,6 +59,9 @@ const (
 	flashFile     = "flash"
 	seedFile      = "seed"
 )
+
+// MaxSocketPath is the most bytes that the path of a unix socket has, unix(7).
+const MaxSocketPath = 107
 
 // flashSize is that of firmware/hal/hal.h, in bytes.
 const flashSize = 32 * 4096
@@ -227,8 +230,8 @@ func Start(ctx context.Context, c Config) (*Pin, error) {
 func (p *Pin) clear(sockets []string) error {
 	for _, s := range sockets {
 		path := filepath.Join(string(p.Folder), s)
-		if len(path) > 107 {
-			return fmt.Errorf("folder %s: a socket's path has at most 107 bytes, and %s has %d", p.Folder, path, len(path))
+		if len(path) > MaxSocketPath {
+			return fmt.Errorf("folder %s: a socket's path has at most %d bytes, and %s has %d", p.Folder, MaxSocketPath, path, len(path))
 		}
 		if conn, err := net.Dial("unix", path); err == nil {
 			_ = conn.Close() // it was only to see whether somebody is there
