@@ -91,7 +91,7 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 		case <-w.wake:
 			// Another replica may be behind the one that was read last: what is shown does not go back.
 			minSeq = max(minSeq, shown.GetSeq(), uint64(a.hub.changed(w)))
-		case <-a.hub.done:
+		case <-a.hub.runs.Done():
 			return errStopping
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
@@ -106,7 +106,9 @@ var errStopping = status.Error(codes.Unavailable, "the gateway stops: watch agai
 func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64, asked bool) (*gatewayv1.Face, error) {
 	for {
 		reading, cancel := context.WithTimeout(ctx, faceTimeout)
+		stop := context.AfterFunc(a.hub.runs, cancel) // the services may stop too: none is waited for
 		face, err := a.face(reading, wearer, minSeq)
+		stop()
 		cancel()
 		if asked && serve.Reason(err) == serve.ReasonName(gatewayv1.Reason_REASON_SEQ_NOT_REACHED) {
 			return nil, err
@@ -120,7 +122,7 @@ func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64, asked 
 		}
 		select {
 		case <-time.After(retryPause):
-		case <-a.hub.done:
+		case <-a.hub.runs.Done():
 			return nil, errStopping
 		case <-ctx.Done():
 			return nil, status.FromContextError(ctx.Err()).Err()

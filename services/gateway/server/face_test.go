@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,6 +15,8 @@ import (
 
 	"pinfold/internal/serve"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
+	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
 )
 
 // pouring serves WatchFace by sending faces without end.
@@ -73,4 +76,49 @@ func TestSlowReader(t *testing.T) {
 	if serve.Reason(err) != "SLOW_READER" || faces == 0 || faces > 1000 {
 		t.Errorf("the watcher got %d faces and then %v, want some hundreds at most and SLOW_READER", faces, err)
 	}
+}
+
+// Services that do not answer until the caller gives up.
+type (
+	rewardsAway struct {
+		rewardsv1.RewardsServiceClient
+		asked chan struct{}
+	}
+	stepsAway struct {
+		stepsv1.StepsServiceClient
+		asked chan struct{}
+	}
+)
+
+func (s rewardsAway) GetAwards(ctx context.Context, _ *rewardsv1.GetAwardsRequest, _ ...grpc.CallOption) (*rewardsv1.GetAwardsResponse, error) {
+	close(s.asked)
+	<-ctx.Done()
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+func (s stepsAway) GetDay(ctx context.Context, _ *stepsv1.GetDayRequest, _ ...grpc.CallOption) (*stepsv1.GetDayResponse, error) {
+	close(s.asked)
+	<-ctx.Done()
+	return nil, status.FromContextError(ctx.Err()).Err()
+}
+
+// TestWatchEndsWithTheGateway: a watcher whose face is being read when the gateway stops is told at once, though the
+// services do not answer.
+func TestWatchEndsWithTheGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rewards, steps := rewardsAway{asked: make(chan struct{})}, stepsAway{asked: make(chan struct{})}
+		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, 0, nil, nil)}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := a.readFace(t.Context(), "", 1, false)
+			ended <- err
+		}()
+		<-rewards.asked
+		<-steps.asked
+		begin := time.Now()
+		a.hub.end()
+		if err := <-ended; status.Code(err) != codes.Unavailable || time.Since(begin) > 0 {
+			t.Errorf("after %v: %v, want that the gateway stops, at once", time.Since(begin), err)
+		}
+	})
 }

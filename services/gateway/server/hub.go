@@ -22,7 +22,8 @@ type hub struct {
 	log    eventlog.Log
 	runner *fold.Runner
 	logger *slog.Logger
-	done   chan struct{} // closed when run ends
+	runs   context.Context //nolint:containedctx // it ends with run, for those who wait for something else meanwhile
+	end    context.CancelFunc
 
 	mu       sync.Mutex
 	pos      fact.Seq // every fact up to it has woken its watchers
@@ -39,8 +40,9 @@ type watcher struct {
 
 // newHub returns a hub that wakes watchers by the facts behind head.
 func newHub(log eventlog.Log, head fact.Seq, runner *fold.Runner, logger *slog.Logger) *hub {
+	runs, end := context.WithCancel(context.Background())
 	return &hub{
-		log: log, runner: runner, logger: logger, done: make(chan struct{}), pos: head,
+		log: log, runner: runner, logger: logger, runs: runs, end: end, pos: head,
 		watchers: map[fact.WearerID]map[*watcher]struct{}{},
 	}
 }
@@ -75,7 +77,7 @@ func (h *hub) changed(w *watcher) fact.Seq {
 
 // run reads the log and wakes watchers until the context ends.
 func (h *hub) run(ctx context.Context) error {
-	defer close(h.done)
+	defer h.end()
 	for pause := retryPause; ; pause = min(2*pause, maxPause) {
 		before := h.pos
 		err := h.read(ctx)
