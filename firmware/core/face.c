@@ -3,21 +3,11 @@
 #include <string.h>
 
 #include "art.h"
+#include "bytes.h"
 #include "crc.h"
 #include "glyph.h"
 
 #define VERSION 2u
-
-static void put_u32(uint8_t *p, uint32_t v) {
-	p[0] = (uint8_t)(v >> 24);
-	p[1] = (uint8_t)(v >> 16);
-	p[2] = (uint8_t)(v >> 8);
-	p[3] = (uint8_t)v;
-}
-
-static uint32_t u32_at(const uint8_t *p) {
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* NUMBERS are the numbers of a face in the order in which they are saved. */
 #define NUMBERS(face) \
@@ -35,7 +25,7 @@ void face_save(const struct face *face, uint8_t to[FACE_SAVED_SIZE]) {
 	memcpy(to, face->next_background, sizeof face->next_background);
 	to += sizeof face->next_background;
 	for (size_t i = 0; i < COUNT; i++) {
-		put_u32(to + 4 * i, *numbers[i]);
+		put32(to + 4 * i, *numbers[i]);
 	}
 }
 
@@ -53,7 +43,7 @@ bool face_load(struct face *face, const uint8_t *from, size_t size) {
 	memcpy(face->next_background, from, sizeof face->next_background - 1);
 	from += sizeof face->next_background;
 	for (size_t i = 0; i < COUNT; i++) {
-		*numbers[i] = u32_at(from + 4 * i);
+		*numbers[i] = get32(from + 4 * i);
 	}
 	return true;
 }

@@ -1,5 +1,6 @@
 #include "frame.h"
 
+#include "bytes.h"
 #include "crc.h"
 
 #define FLAG 0x7Eu
@@ -18,8 +19,7 @@ static size_t close(struct frame_decoder *d) {
 	size_t payload = 0;
 	if (whole) {
 		const uint8_t *tail = d->buffer + d->size - CRC_SIZE;
-		uint32_t crc = (uint32_t)tail[0] << 24 | (uint32_t)tail[1] << 16 | (uint32_t)tail[2] << 8 | tail[3];
-		if (crc == crc32(d->buffer, d->size - CRC_SIZE)) {
+		if (get32(tail) == crc32(d->buffer, d->size - CRC_SIZE)) {
 			payload = d->size - CRC_SIZE;
 		}
 	}
@@ -71,8 +71,8 @@ size_t frame_encode(uint8_t *out, size_t max, const uint8_t *payload, size_t siz
 	if (size == 0 || max == 0) {
 		return 0;
 	}
-	uint32_t crc = crc32(payload, size);
-	const uint8_t tail[CRC_SIZE] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc};
+	uint8_t tail[CRC_SIZE];
+	put32(tail, crc32(payload, size));
 	out[0] = FLAG;
 	size_t end = put(out, max, 1, payload, size);
 	end = put(out, max, end, tail, sizeof tail);

@@ -27,12 +27,34 @@ void phone_init(struct phone *phone) {
 	phone->announce = true;
 }
 
+void phone_shown(struct phone *phone, enum phone_prompt shown, uint32_t now_ms) {
+	if (phone->shown != shown) {
+		phone->shown = shown;
+		phone->shown_since_ms = now_ms;
+	}
+}
+
 bool phone_press(struct phone *phone) {
-	if (phone->prompt == PHONE_NOTHING || phone->pressed) {
-		return phone->prompt != PHONE_NOTHING;
+	if (phone->prompt == PHONE_NOTHING || !phone->settled) {
+		return false;
 	}
 	phone->pressed = true;
 	return true;
+}
+
+/* clear ends the prompt. */
+static void clear(struct phone *phone) {
+	phone->prompt = PHONE_NOTHING;
+	phone->settled = false;
+	phone->pressed = false;
+}
+
+/* expire ends a prompt that has waited too long, also while the phone takes nothing. */
+static void expire(struct phone *phone, uint32_t now_ms) {
+	if (phone->prompt != PHONE_NOTHING && now_ms - phone->prompt_since_ms >= PHONE_PROMPT_MS) {
+		phone->expired_request = phone->prompt_request;
+		clear(phone);
+	}
 }
 
 /* send puts one message on its way. The out buffer is empty. */
@@ -58,6 +80,11 @@ static void send_error(struct phone *phone, uint32_t request, pinfold_pin_v1_Fau
 	m.which_message = FROM(error);
 	m.message.error.fault = fault;
 	send(phone, &m);
+}
+
+/* works reports whether the flash does: else nothing is known of what the pin holds. */
+static bool works(const struct pin *pin) {
+	return pin->ready && !pin->store.broken;
 }
 
 static void send_info(struct pin *pin, uint32_t request, uint32_t now_ms) {
@@ -87,6 +114,10 @@ static void send_statement(struct pin *pin) {
 	m.request = phone->fetch_request;
 	if (!store_fetch(&pin->store, phone->fetch_after, &r)) {
 		phone->fetch_left = 0;
+		if (!works(pin)) {
+			send_error(phone, m.request, pinfold_pin_v1_Fault_FAULT_FLASH);
+			return;
+		}
 		m.which_message = FROM(empty);
 		send(phone, &m);
 		return;
@@ -131,8 +162,17 @@ static void prompted(struct pin *pin, uint32_t now_ms) {
 	} else {
 		send_error(phone, phone->prompt_request, pinfold_pin_v1_Fault_FAULT_FLASH);
 	}
-	phone->prompt = PHONE_NOTHING;
-	phone->pressed = false;
+	clear(phone);
+}
+
+/* settle tells the phone that the pin waits for a press now. */
+static void settle(struct phone *phone, uint32_t now_ms) {
+	phone->settled = true;
+	phone->prompt_since_ms = now_ms;
+	pinfold_pin_v1_FromPin m = pinfold_pin_v1_FromPin_init_zero;
+	m.request = phone->prompt_request;
+	m.which_message = FROM(press_button);
+	send(phone, &m);
 }
 
 /* speak sends the next of what is due and needs no request. False if nothing is. */
@@ -143,12 +183,15 @@ static bool speak(struct pin *pin, uint32_t now_ms) {
 	} else if (phone->replaced_request != 0) {
 		send_error(phone, phone->replaced_request, pinfold_pin_v1_Fault_FAULT_REPLACED);
 		phone->replaced_request = 0;
+	} else if (phone->expired_request != 0) {
+		send_error(phone, phone->expired_request, pinfold_pin_v1_Fault_FAULT_NOT_PRESSED);
+		phone->expired_request = 0;
 	} else if (phone->prompt != PHONE_NOTHING && phone->pressed) {
 		prompted(pin, now_ms);
-	} else if (phone->prompt != PHONE_NOTHING && now_ms - phone->prompt_since_ms >= PHONE_PROMPT_MS) {
-		phone->prompt = PHONE_NOTHING;
-		send_error(phone, phone->prompt_request, pinfold_pin_v1_Fault_FAULT_NOT_PRESSED);
-	} else if (phone->announce && pin->ready) {
+	} else if (phone->prompt != PHONE_NOTHING && !phone->settled && phone->shown == phone->prompt &&
+			   now_ms - phone->shown_since_ms >= PHONE_SETTLE_MS && now_ms - phone->prompt_since_ms >= PHONE_SETTLE_MS) {
+		settle(phone, now_ms);
+	} else if (phone->announce && works(pin)) {
 		phone->announce = false;
 		send_info(pin, 0, now_ms);
 	} else {
@@ -161,14 +204,10 @@ static void ask(struct phone *phone, enum phone_prompt prompt, uint32_t request,
 	if (phone->prompt != PHONE_NOTHING) {
 		phone->replaced_request = phone->prompt_request;
 	}
+	clear(phone);
 	phone->prompt = prompt;
-	phone->pressed = false;
 	phone->prompt_request = request;
 	phone->prompt_since_ms = now_ms;
-	pinfold_pin_v1_FromPin m = pinfold_pin_v1_FromPin_init_zero;
-	m.request = request;
-	m.which_message = FROM(press_button);
-	send(phone, &m);
 }
 
 static bool set_time(struct pin *pin, const pinfold_pin_v1_SetTime *m, uint32_t now_ms) {
@@ -290,23 +329,26 @@ static void answer(struct pin *pin, const pinfold_pin_v1_ToPin *m, uint32_t now_
 	}
 }
 
-/* receive takes one message, of anybody. */
-static void receive(struct pin *pin, const uint8_t *bytes, size_t size, uint32_t now_ms) {
+/* receive takes one message, of anybody, and returns how many turns it took. */
+static int receive(struct pin *pin, const uint8_t *bytes, size_t size, uint32_t now_ms) {
 	pinfold_pin_v1_ToPin m = pinfold_pin_v1_ToPin_init_zero;
 	pb_istream_t stream = pb_istream_from_buffer(bytes, size);
 	if (!pb_decode(&stream, pinfold_pin_v1_ToPin_fields, &m) || m.request == 0) {
 		pin->phone.malformed++;
 		send_error(&pin->phone, m.request, pinfold_pin_v1_Fault_FAULT_MALFORMED);
-	} else if (!pin->ready) {
+	} else if (!works(pin)) {
 		send_error(&pin->phone, m.request, pinfold_pin_v1_Fault_FAULT_FLASH);
 	} else {
 		answer(pin, &m, now_ms);
+		return m.which_message == TO(acknowledge) ? TURNS : 1; /* each of its records is looked for in the flash */
 	}
+	return 1;
 }
 
 void phone_poll(struct pin *pin, uint32_t now_ms) {
 	struct phone *phone = &pin->phone;
 	int bytes = 0;
+	expire(phone, now_ms);
 	for (int turn = 0; turn < TURNS && flush(phone);) {
 		if (speak(pin, now_ms)) {
 			turn++;
@@ -318,8 +360,7 @@ void phone_poll(struct pin *pin, uint32_t now_ms) {
 		}
 		size_t size = frame_decode(&phone->frames, byte);
 		if (size > 0) {
-			receive(pin, phone->in, size, now_ms);
-			turn++;
+			turn += receive(pin, phone->in, size, now_ms);
 		}
 	}
 }

@@ -18,6 +18,10 @@
 /* How long a press of the button is waited for. */
 #define PHONE_PROMPT_MS 60000u
 
+/* How long the display must have shown what a press means before one counts: a finger that is on its way was meant for what was
+   shown before. */
+#define PHONE_SETTLE_MS 1000u
+
 /* At most so many statements answer one Fetch. */
 #define PHONE_FETCH_MAX 32u
 
@@ -40,11 +44,15 @@ struct phone {
 	uint32_t fetch_request, fetch_after, fetch_left;
 
 	enum phone_prompt prompt;
+	bool settled; /* it was shown for long enough, and the phone was told */
 	bool pressed;
 	uint32_t prompt_request, prompt_since_ms;
+	enum phone_prompt shown; /* by the display */
+	uint32_t shown_since_ms;
 	uint8_t challenge[STATEMENT_CHALLENGE_SIZE];
 
 	uint32_t replaced_request; /* of a prompt whose place another took; 0 = none to tell */
+	uint32_t expired_request;  /* of a prompt that was not pressed in time; 0 = none to tell */
 	bool announce;             /* the phone does not know yet that there is something new */
 	uint32_t malformed;        /* frames that held no message, since boot */
 };
@@ -54,6 +62,9 @@ void phone_init(struct phone *phone);
 
 /* Does one round: sends what the link takes, and answers what has come. */
 void phone_poll(struct pin *pin, uint32_t now_ms);
+
+/* Says which prompt the picture asks for that the display shows; it is late by the time that a picture takes. */
+void phone_shown(struct phone *phone, enum phone_prompt shown, uint32_t now_ms);
 
 /* Takes a press of the button. False if the phone link was not waiting for one. */
 bool phone_press(struct phone *phone);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "hal.h"
 
 /* What one round takes at most, so that no link holds up the others. */
@@ -15,8 +16,8 @@
 #define STATE_STEPS 0u
 #define STATE_FACE 1u
 
-#define STEPS_SAVED_SIZE 16u
-#define STEPS_VERSION 1u
+#define STEPS_SAVED_SIZE 20u
+#define STEPS_VERSION 2u
 
 static bool flash_read(void *ctx, uint32_t offset, void *to, size_t size) {
 	(void)ctx;
@@ -84,35 +85,27 @@ static bool provision(struct pin *pin) {
 	return made;
 }
 
-static uint32_t u32_at(const uint8_t *p) {
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put_u32(uint8_t *p, uint32_t v) {
-	p[0] = (uint8_t)(v >> 24);
-	p[1] = (uint8_t)(v >> 16);
-	p[2] = (uint8_t)(v >> 8);
-	p[3] = (uint8_t)v;
-}
-
-/* The saved steps: version, zone in quarter hours + 96, u16 steps of the slot, u32 slot, u32 day, u32 steps of the day. */
+/* The saved steps: version, zone in quarter hours + 96, u16 steps of the slot, u32 slot, u32 day, u32 steps of the day, u32
+   step reports whose loss a phone knows of. */
 static void load_steps(struct pin *pin) {
 	uint8_t s[STEPS_SAVED_SIZE];
 	if (store_get_state(&pin->store, STATE_STEPS, s, sizeof s) != sizeof s || s[0] != STEPS_VERSION) {
 		return;
 	}
 	pin->offset_quarters = (int32_t)s[1] - SLOTS_IN_DAY;
-	tally_restore(&pin->tally, u32_at(s + 4), (uint16_t)(s[2] << 8 | s[3]));
-	pin->day = u32_at(s + 8);
-	pin->day_steps = u32_at(s + 12);
+	tally_restore(&pin->tally, get32(s + 4), get16(s + 2));
+	pin->day = get32(s + 8);
+	pin->day_steps = get32(s + 12);
+	pin->seen_dropped = get32(s + 16) < store_dropped(&pin->store) ? get32(s + 16) : store_dropped(&pin->store);
 }
 
 static void save_steps(struct pin *pin, uint32_t now_ms) {
-	uint8_t s[STEPS_SAVED_SIZE] = {STEPS_VERSION, (uint8_t)(pin->offset_quarters + SLOTS_IN_DAY),
-								   (uint8_t)(pin->tally.steps >> 8), (uint8_t)pin->tally.steps};
-	put_u32(s + 4, pin->tally.slot);
-	put_u32(s + 8, pin->day);
-	put_u32(s + 12, pin->day_steps);
+	uint8_t s[STEPS_SAVED_SIZE] = {STEPS_VERSION, (uint8_t)(pin->offset_quarters + SLOTS_IN_DAY)};
+	put16(s + 2, pin->tally.steps);
+	put32(s + 4, pin->tally.slot);
+	put32(s + 8, pin->day);
+	put32(s + 12, pin->day_steps);
+	put32(s + 16, pin->seen_dropped);
 	pin->steps_dirty = store_put_state(&pin->store, STATE_STEPS, s, sizeof s) != STORE_OK;
 	pin->steps_saved_ms = now_ms;
 }
@@ -134,12 +127,26 @@ static void save(struct pin *pin, uint32_t now_ms) {
 	}
 }
 
-/* mount makes the flash usable, and the first time the pin ready. */
+/* forget drops what is known of the wearer. */
+static void forget(struct pin *pin) {
+	steps_init(&pin->steps);
+	tally_init(&pin->tally);
+	tally_init(&pin->unreported);
+	memset(&pin->face, 0, sizeof pin->face);
+	pin->day = 0;
+	pin->day_steps = 0;
+	pin->steps_dirty = false;
+	pin->face_dirty = false;
+	pin->seen_dropped = 0;
+}
+
+/* mount makes the flash usable, and the pin ready: the first time, and after a wipe that failed. */
 static void mount(struct pin *pin, uint32_t now_ms) {
 	pin->mounted_ms = now_ms;
 	enum store_result r = store_mount(&pin->store, flash);
 	if (r == STORE_NO_IDENTITY && provision(pin)) {
 		r = STORE_OK;
+		pin->ready = false;
 		hal_log("a new pin");
 	}
 	if (r != STORE_OK || pin->ready) {
@@ -148,9 +155,11 @@ static void mount(struct pin *pin, uint32_t now_ms) {
 	pin->ready = begin(pin, now_ms);
 	if (pin->ready) {
 		uint8_t saved[FACE_SAVED_SIZE];
+		forget(pin);
 		load_steps(pin);
 		face_load(&pin->face, saved, store_get_state(&pin->store, STATE_FACE, saved, sizeof saved));
 		pin->known_next = store_next_record(&pin->store);
+		pin->phone.announce = true;
 	}
 }
 
@@ -161,6 +170,8 @@ void pin_init(struct pin *pin, enum half_link link) {
 	clock_init(&pin->clock, now_ms);
 	steps_init(&pin->steps);
 	tally_init(&pin->tally);
+	pin->reports_ms = PIN_REPORTS * PIN_REPORT_MS;
+	pin->walked_ms = now_ms;
 	phone_init(&pin->phone);
 	screen_init(&pin->screen);
 	pin->steps_saved_ms = now_ms - PIN_SAVE_MS;
@@ -170,18 +181,14 @@ void pin_init(struct pin *pin, enum half_link link) {
 
 bool pin_wipe(struct pin *pin) {
 	uint32_t now_ms = hal_millis();
-	if (!provision(pin) || !begin(pin, now_ms)) {
+	/* Where the flash fails halfway it may hold the new identity, or the next mount may: nothing is signed with the old key until that has
+	   said whose the counter is. */
+	pin->ready = provision(pin) && begin(pin, now_ms);
+	if (!pin->ready) {
 		return false;
 	}
-	steps_init(&pin->steps);
-	tally_init(&pin->tally);
-	memset(&pin->face, 0, sizeof pin->face);
-	pin->day = 0;
-	pin->day_steps = 0;
-	pin->steps_dirty = false;
-	pin->face_dirty = false;
+	forget(pin);
 	pin->known_next = store_next_record(&pin->store);
-	pin->seen_dropped = 0;
 	hal_log("wiped: a new pin");
 	return true;
 }
@@ -197,17 +204,22 @@ uint32_t pin_steps_today(struct pin *pin, uint32_t now_ms) {
 	return day != 0 && day == pin->day ? pin->day_steps : 0;
 }
 
-/* report signs and stores the steps of a slot that is closed. */
+/* report signs and stores the steps of a slot that is closed; where the flash fails, again later. */
 static void report(struct pin *pin, const struct tally *closed) {
 	struct step_report r = {.counter = store_next_counter(&pin->store), .first_slot = closed->slot, .n = 1, .steps = {closed->steps}};
 	memcpy(r.pin, pin->id, sizeof r.pin);
 	uint8_t statement[STATEMENT_MAX_SIZE], signature[PIN_SIGNATURE_SIZE];
 	size_t size;
+	if (pin->store.broken) {
+		pin->unreported = *closed;
+		return;
+	}
 	if (r.counter == 0 || statement_build_steps(statement, &size, &r) != STATEMENT_OK) {
 		return;
 	}
 	pin_sign(signature, statement, size, pin->secret_key);
-	(void)store_put_step_report(&pin->store, statement, size, signature); /* a full store counts it as dropped */
+	/* a full store counts it as dropped */
+	pin->unreported = store_put_step_report(&pin->store, statement, size, signature) == STORE_FLASH ? *closed : (struct tally){0};
 }
 
 /* walk counts the steps of the samples that came, and closes the slot when its time is over. */
@@ -226,9 +238,18 @@ static void walk(struct pin *pin, uint32_t now_ms) {
 		pin->day = day;
 		pin->steps_dirty = true;
 	}
-	if (close) {
+	uint32_t passed_ms = now_ms - pin->walked_ms, room_ms = PIN_REPORTS * PIN_REPORT_MS - pin->reports_ms;
+	pin->reports_ms += passed_ms < room_ms ? passed_ms : room_ms;
+	pin->walked_ms = now_ms;
+	if (close && pin->reports_ms < PIN_REPORT_MS) {
+		pin->steps_dirty = true;
+	} else if (close) {
+		pin->reports_ms -= PIN_REPORT_MS;
 		report(pin, &closed);
 		save_steps(pin, now_ms);
+	} else if (pin->unreported.steps > 0 && !pin->store.broken) {
+		closed = pin->unreported;
+		report(pin, &closed);
 	}
 }
 
@@ -284,10 +305,16 @@ static void show(struct pin *pin, uint32_t now_ms) {
 	if (screen_step(&pin->screen, &now, &top)) {
 		hal_display_band(top, SCREEN_ROWS, pin->screen.pixels);
 	}
+	if (pin->screen.next == pin->screen.end) {
+		phone_shown(&pin->phone, pin->screen.drawn.broken ? PHONE_NOTHING : pin->screen.drawn.prompt, now_ms);
+	}
 }
 
 /* tell_phone lets the phone know of new records. Their number would not do: one may come while another is acknowledged. */
 static void tell_phone(struct pin *pin) {
+	if (pin->store.broken) {
+		return; /* what it holds is not known */
+	}
 	uint32_t next = store_next_record(&pin->store);
 	if (next != pin->known_next) {
 		struct store_record record;
@@ -297,8 +324,9 @@ static void tell_phone(struct pin *pin) {
 		pin->known_next = next;
 	}
 	uint32_t records = store_records(&pin->store);
-	if (records == 0) {
+	if (records == 0 && pin->seen_dropped != store_dropped(&pin->store)) {
 		pin->seen_dropped = store_dropped(&pin->store);
+		pin->steps_dirty = true;
 	}
 }
 

@@ -15,6 +15,11 @@
 
 #define PIN_FIRMWARE "0.1.0"
 
+/* Step reports are made of at most so many slots at once, and then of one each so often; a clock that is set all the time closes more, whose
+   steps are lost: else it would wear out the flash and push out older reports. */
+#define PIN_REPORTS 12u
+#define PIN_REPORT_MS 300000u
+
 /* How often the open slot and the face are saved, at most: a reboot loses the steps of less. */
 #define PIN_SAVE_MS 120000u
 
@@ -31,6 +36,8 @@ struct pin {
 	struct tap tap;
 	struct steps steps;
 	struct tally tally;
+	uint32_t reports_ms, walked_ms; /* allowance for step reports, and when it was last added to */
+	struct tally unreported; /* a closed slot whose report the flash did not take */
 	uint32_t day, day_steps; /* the pin's own steps of a local day, in days since 1970-01-01 */
 	struct phone phone;
 	struct face face;

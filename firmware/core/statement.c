@@ -3,34 +3,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bytes.h"
+
 #define MAGIC_SIZE 4u
 
 static const uint8_t magic_half[MAGIC_SIZE] = {'P', 'F', 'H', '1'};
 static const uint8_t magic_steps[MAGIC_SIZE] = {'P', 'F', 'S', '1'};
 static const uint8_t magic_proof[MAGIC_SIZE] = {'P', 'F', 'P', '1'};
 static const uint8_t magic_tap[MAGIC_SIZE] = {'P', 'F', 'T', '1'};
-
-static uint16_t get16(const uint8_t *from)
-{
-	return (uint16_t)(from[0] << 8 | from[1]);
-}
-
-static uint32_t get32(const uint8_t *from)
-{
-	return (uint32_t)get16(from) << 16 | get16(from + 2);
-}
-
-static void put16(uint8_t *to, uint16_t value)
-{
-	to[0] = (uint8_t)(value >> 8);
-	to[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *to, uint32_t value)
-{
-	put16(to, (uint16_t)(value >> 16));
-	put16(to + 2, (uint16_t)value);
-}
 
 /* Reads a time; one before the epoch comes out as -1. */
 static int64_t get_time(const uint8_t *from)

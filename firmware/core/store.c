@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "crc.h"
 
-/* The layout. Integers in the flash are little-endian.
+/* The layout. Integers in the flash are big-endian.
  *
  * Pages 0 and 1 hold the identity, one at a time. A wipe writes the new one into the other page: from its last word on
  * it counts, as its generation is higher. Then everything else is erased, and the word `done` is written. A mount that finds it
@@ -83,24 +84,6 @@ _Static_assert(PAYLOAD_SIZE >= STATEMENT_MAX_SIZE + PIN_SIGNATURE_SIZE, "a slot 
 _Static_assert(PAYLOAD_SIZE == STORE_STATE_SIZE, "a slot takes the largest state");
 _Static_assert(SLOTS == 23 && SLOTS <= 32, "a bit for each slot");
 _Static_assert(STORE_CAPACITY + STORE_STATES < (RING_PAGES - 1) * SLOTS - RING_PAGES, "every page but one has a slot to gain");
-
-static uint32_t get32(const uint8_t *from)
-{
-	return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
-static void put32(uint8_t *to, uint32_t value)
-{
-	to[0] = (uint8_t)value;
-	to[1] = (uint8_t)(value >> 8);
-	to[2] = (uint8_t)(value >> 16);
-	to[3] = (uint8_t)(value >> 24);
-}
-
-static uint32_t get32_big(const uint8_t *from)
-{
-	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
-}
 
 static uint32_t bits(uint32_t set)
 {
@@ -188,10 +171,9 @@ static bool erase(struct store *store, uint32_t page)
 
 /* Identity. */
 
-static bool read_identity(const struct store *store, uint32_t page, uint8_t identity[IDENTITY_SIZE])
+static bool is_identity(const uint8_t identity[IDENTITY_SIZE])
 {
-	return get(store, page_at(page), identity, IDENTITY_SIZE) &&
-	       get32(identity + IDENTITY_MAGIC) == MAGIC_IDENTITY &&
+	return get32(identity + IDENTITY_MAGIC) == MAGIC_IDENTITY &&
 	       get32(identity + IDENTITY_CRC) == crc32(identity, IDENTITY_CRC);
 }
 
@@ -209,12 +191,16 @@ static bool write_identity(struct store *store, uint32_t page, const uint8_t see
 	return ok;
 }
 
-/* Takes the identity that counts. False where there is none. */
+/* Takes the identity that counts. False where there is none, or where that cannot be read: then the store is broken. */
 static bool load_identity(struct store *store)
 {
 	uint8_t identity[IDENTITY_SIZE];
 	for (uint8_t page = 0; page < RING; page++) {
-		if (!read_identity(store, page, identity)) {
+		if (!get(store, page_at(page), identity, sizeof identity)) {
+			store->broken = true;
+			return false;
+		}
+		if (!is_identity(identity)) {
 			continue;
 		}
 		uint32_t generation = get32(identity + IDENTITY_GENERATION);
@@ -411,10 +397,15 @@ static enum store_result ensure_slot(struct store *store)
 
 /* Mount. */
 
+static bool is_header(const uint8_t header[PAGE_HEADER])
+{
+	return get32(header + PAGE_MAGIC) == MAGIC_PAGE && get32(header + PAGE_CRC) == crc32(header, PAGE_CRC) &&
+	       get32(header + PAGE_SEQUENCE) != 0;
+}
+
 static bool read_header(const struct store *store, uint32_t page, uint8_t header[PAGE_HEADER])
 {
-	return get(store, page_at(page), header, PAGE_HEADER) && get32(header + PAGE_MAGIC) == MAGIC_PAGE &&
-	       get32(header + PAGE_CRC) == crc32(header, PAGE_CRC) && get32(header + PAGE_SEQUENCE) != 0;
+	return get(store, page_at(page), header, PAGE_HEADER) && is_header(header);
 }
 
 /* Finishes or undoes a move that was interrupted. Only the newest page can have been part of one. */
@@ -451,7 +442,10 @@ static bool load_headers(struct store *store)
 {
 	uint8_t header[PAGE_HEADER];
 	for (uint32_t page = RING; page < STORE_PAGES; page++) {
-		if (read_header(store, page, header)) {
+		if (!get(store, page_at(page), header, sizeof header)) {
+			return false;
+		}
+		if (is_header(header)) {
 			store->sequence[page] = get32(header + PAGE_SEQUENCE);
 		}
 	}
@@ -479,14 +473,15 @@ static uint32_t counter_of(const uint8_t image[SLOT_SIZE])
 {
 	switch (image[SLOT_KIND]) {
 	case STORE_OWN_HALF:
-		return get32_big(image + SLOT_PAYLOAD + 52);
+		return get32(image + SLOT_PAYLOAD + 52);
 	case STORE_STEP_REPORT:
-		return get32_big(image + SLOT_PAYLOAD + 12);
+		return get32(image + SLOT_PAYLOAD + 12);
 	default:
 		return 0;
 	}
 }
 
+/* The number of the record there; 0 where that cannot be read. */
 static uint32_t record_at(const struct store *store, uint32_t page, uint32_t slot)
 {
 	uint8_t number[4];
@@ -497,7 +492,7 @@ static uint32_t record_at(const struct store *store, uint32_t page, uint32_t slo
 static bool find(const struct store *store, const uint32_t among[STORE_PAGES], uint32_t record, uint32_t *page,
                  uint32_t *slot)
 {
-	for (*page = RING; *page < STORE_PAGES; ++*page) {
+	for (*page = RING; *page < STORE_PAGES && record != 0; ++*page) {
 		for (*slot = 0; *slot < SLOTS; ++*slot) {
 			if ((among[*page] & 1u << *slot) != 0 && record_at(store, *page, *slot) == record) {
 				return true;
@@ -546,7 +541,8 @@ static void apply_horizon(struct store *store)
 {
 	for (uint32_t page = RING; page < STORE_PAGES; page++) {
 		for (uint32_t slot = 0; slot < SLOTS; slot++) {
-			if ((store->reports[page] & 1u << slot) != 0 && record_at(store, page, slot) < store->horizon) {
+			uint32_t record = (store->reports[page] & 1u << slot) != 0 ? record_at(store, page, slot) : 0;
+			if (record != 0 && record < store->horizon) {
 				mark_gone(store, page, slot);
 			}
 		}
@@ -591,7 +587,7 @@ enum store_result store_mount(struct store *store, struct flash flash)
 		return STORE_FLASH;
 	}
 	if (!load_identity(store)) {
-		return STORE_NO_IDENTITY;
+		return store->broken ? STORE_FLASH : STORE_NO_IDENTITY;
 	}
 	return load(store) ? STORE_OK : STORE_FLASH;
 }
@@ -622,7 +618,7 @@ enum store_result store_identity(const struct store *store, uint8_t seed[PIN_SEE
 		return STORE_NO_IDENTITY;
 	}
 	uint8_t identity[IDENTITY_SIZE];
-	bool ok = read_identity(store, store->identity_page, identity);
+	bool ok = get(store, page_at(store->identity_page), identity, sizeof identity) && is_identity(identity);
 	memcpy(seed, identity + IDENTITY_SEED, PIN_SEED_SIZE);
 	pin_forget(identity, sizeof identity);
 	return ok ? STORE_OK : STORE_FLASH;

@@ -14,6 +14,11 @@
  * signed. So many may be made at once; each comes back after this time. */
 #define TOKENS 8u
 #define TOKEN_MS 1000u
+/* The same for long: a stranger who stays must not fill the store, as that only a phone can mend. */
+#define STOCK 60u
+#define STOCK_MS 10000u
+/* So many signatures are checked in one round, each costs some 30 ms: whoever is near may send what only looks like a half. */
+#define CHECKS 2u
 /* An open tap that was not heard of for so long makes room for another. */
 #define SILENT_MS 500u
 
@@ -46,6 +51,7 @@ void tap_init(struct tap *tap, struct tap_port port, const uint8_t seed[PIN_SEED
 {
 	*tap = (struct tap){.port = port, .link = (uint8_t)link, .now_ms = now_ms, .near_ms = now_ms, .ready = true};
 	tap->tokens_ms = TOKENS * TOKEN_MS;
+	tap->stock_ms = STOCK * STOCK_MS;
 	pin_keypair(tap->public_key, tap->secret_key, seed);
 	statement_pin_id(tap->pin, tap->public_key);
 }
@@ -100,6 +106,16 @@ static void drop_open(struct tap *tap)
 {
 	for (size_t i = 0; i < TAP_PEERS; i++) {
 		tap->sessions[i].used = tap->sessions[i].done;
+	}
+}
+
+/* A tap with the same pin that was begun before: it is a friend now. */
+static void drop_open_with(struct tap *tap, const uint8_t peer[STATEMENT_PIN_SIZE])
+{
+	for (size_t i = 0; i < TAP_PEERS; i++) {
+		if (is_open(&tap->sessions[i]) && same_pin(tap->sessions[i].peer, peer)) {
+			tap->sessions[i].used = false;
+		}
 	}
 }
 
@@ -202,10 +218,18 @@ static void repeat(struct tap *tap)
 	}
 }
 
+/* allow lets an allowance grow up to what it is at most. */
+static uint32_t allow(uint32_t had_ms, uint32_t passed_ms, uint32_t most_ms)
+{
+	return passed_ms > most_ms - had_ms ? most_ms : had_ms + passed_ms;
+}
+
 void tap_step(struct tap *tap, uint32_t now_ms, bool near)
 {
-	uint32_t tokens_ms = tap->tokens_ms + (now_ms - tap->now_ms);
-	tap->tokens_ms = tokens_ms < tap->tokens_ms || tokens_ms > TOKENS * TOKEN_MS ? TOKENS * TOKEN_MS : tokens_ms;
+	uint32_t passed_ms = now_ms - tap->now_ms;
+	tap->tokens_ms = allow(tap->tokens_ms, passed_ms, TOKENS * TOKEN_MS);
+	tap->stock_ms = allow(tap->stock_ms, passed_ms, STOCK * STOCK_MS);
+	tap->checks = passed_ms > 0 ? 0 : tap->checks;
 	tap->now_ms = now_ms;
 	expire(tap);
 	feel(tap, near);
@@ -297,10 +321,11 @@ static void open_session(struct tap *tap, int64_t wall_ms, const uint8_t *hello,
 		return;
 	}
 	struct tap_session *place = find_place(tap);
-	if (place == NULL || tap->tokens_ms < TOKEN_MS || !note_signed(tap, peer, peer_nonce)) {
+	if (place == NULL || tap->tokens_ms < TOKEN_MS || tap->stock_ms < STOCK_MS || !note_signed(tap, peer, peer_nonce)) {
 		return;
 	}
 	tap->tokens_ms -= TOKEN_MS;
+	tap->stock_ms -= STOCK_MS;
 	struct tap_session session = {.used = true, .began_ms = tap->now_ms, .heard_ms = tap->now_ms, .pause_ms = ANSWER_MS};
 	memcpy(session.peer, peer, sizeof session.peer);
 	memcpy(session.peer_nonce, peer_nonce, sizeof session.peer_nonce);
@@ -366,12 +391,17 @@ static void hear_half(struct tap *tap, const uint8_t *frame)
 		answer_half(tap, session);
 		return;
 	}
+	if (tap->checks == CHECKS) {
+		return; /* it will come again */
+	}
+	tap->checks++;
 	if (!pin_verify(signature, statement, STATEMENT_HALF_SIZE, session->peer_key) ||
 	    !tap->port.put_peer_half(tap->port.ctx, statement, signature)) {
 		return;
 	}
 	session->done = true;
 	session->done_ms = tap->now_ms;
+	drop_open_with(tap, session->peer);
 	tap->searching = false;
 	tap->gathering = tap->listening;
 	tap->friend_ms = tap->now_ms;

@@ -102,7 +102,9 @@ struct tap {
 	uint32_t hello_ms;    /* last HELLO */
 	uint32_t interval_ms; /* from it to the next */
 	uint32_t jitter;      /* state of a small random generator, for intervals only */
-	uint32_t tokens_ms;   /* allowance for new halves */
+	uint32_t tokens_ms;   /* allowance for new halves, of a moment */
+	uint32_t stock_ms;    /* and of an hour */
+	uint8_t checks;       /* signatures checked at now_ms */
 
 	enum tap_state ending; /* TAP_FRIENDS or TAP_FAILED while it is shown, else TAP_IDLE */
 	uint32_t ended_ms;

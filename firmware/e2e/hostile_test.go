@@ -9,7 +9,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -157,10 +159,34 @@ func TestHostileBytes(t *testing.T) {
 			rounds++
 		}
 		t.Logf("%d hostile bytes in %d bursts, a tap after each", sent, rounds)
+		if board == pinlink.QEMU {
+			checkStack(t, a.log.String())
+		}
 		a.bridge(t, g)
 		g.awaitFriend(t, a.wearer)
 		g.awaitFriend(t, b.wearer)
 	})
+}
+
+const (
+	stack     = 12 * 1024 // bytes that are reserved for it, firmware/hal/mps2/mps2.ld
+	stackFree = 2 * 1024  // of which so many must never have been used
+)
+
+var stackUsed = regexp.MustCompile(`stack +(\d+) bytes`)
+
+// checkStack looks for how much of its stack a pin says that it ever used: the board paints it at the start.
+func checkStack(t *testing.T, log string) {
+	t.Helper()
+	most := 0
+	for _, line := range stackUsed.FindAllStringSubmatch(log, -1) {
+		used, _ := strconv.Atoi(line[1]) // they are digits
+		most = max(most, used)
+	}
+	t.Logf("%d of %d bytes of the stack were used", most, stack)
+	if most == 0 || most > stack-stackFree {
+		t.Errorf("%d bytes of the stack were used: want some, and %d of %d never", most, stackFree, stack)
+	}
 }
 
 // burst is how long the hostile bytes go on between two taps.

@@ -77,7 +77,7 @@ func TestRestart(t *testing.T) {
 		if err := a.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		a.Pin = startPin(t, board, string(a.Folder))
+		a.Pin = startPin(t, board, string(a.Folder), a.log)
 		after, err := a.phone(t).Hello(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,7 +181,8 @@ func (g *games) friendships(t *testing.T) uint64 {
 type person struct {
 	*pinlink.Pin
 	wearer  string
-	memory  string // of the phone
+	memory  string  // of the phone
+	log     *output // of the firmware
 	station *pinlink.Station
 }
 
@@ -189,8 +191,8 @@ func wearer(number int) string { return fact.WearerID{15: byte(number + 1)}.Stri
 
 func newPerson(t *testing.T, board pinlink.Board, number int) *person {
 	t.Helper()
-	p := &person{wearer: wearer(number), memory: t.TempDir()}
-	p.Pin = startPin(t, board, shortFolder(t))
+	p := &person{wearer: wearer(number), memory: t.TempDir(), log: &output{}}
+	p.Pin = startPin(t, board, shortFolder(t), p.log)
 	return p
 }
 
@@ -205,9 +207,9 @@ func shortFolder(t *testing.T) string {
 	return dir
 }
 
-func startPin(t *testing.T, board pinlink.Board, folder string) *pinlink.Pin {
+func startPin(t *testing.T, board pinlink.Board, folder string, log io.Writer) *pinlink.Pin {
 	t.Helper()
-	pin, err := pinlink.Start(context.WithoutCancel(t.Context()), pinlink.Config{Board: board, Firmware: firmware[board], Folder: folder})
+	pin, err := pinlink.Start(context.WithoutCancel(t.Context()), pinlink.Config{Board: board, Firmware: firmware[board], Folder: folder, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,8 +171,9 @@ typedef struct _pinfold_pin_v1_Proof {
     pb_byte_t signature[64];
 } pinfold_pin_v1_Proof;
 
-/* PressButton says that the pin waits for a press of its button, and shows so. A minute later it gives up, with an
- Error. A new Prove or Wipe takes the place of the one that waits. */
+/* PressButton says that the pin waits for a press of its button, and has shown so for a second: a press before was meant for
+ what was shown before, and does not count. A minute later the pin gives up, with an Error. A new Prove or Wipe takes the
+ place of the one that waits. */
 typedef struct _pinfold_pin_v1_PressButton {
     char dummy_field;
 } pinfold_pin_v1_PressButton;

@@ -1,12 +1,8 @@
 #include "inject.h"
 
-#include <string.h>
+#include "bytes.h"
 
 #define SAMPLE 10u
-
-static uint32_t u32(const uint8_t *p) {
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 static int16_t i16(const uint8_t *p) {
 	int32_t v = p[0] << 8 | p[1];
@@ -20,7 +16,7 @@ bool inject_ready(const struct inject *in) {
 static void samples(struct inject *in, const uint8_t *p, size_t size) {
 	for (; size >= SAMPLE && in->count < INJECT_SAMPLES; p += SAMPLE, size -= SAMPLE) {
 		struct inject_sample *s = &in->samples[(in->first + in->count++) % INJECT_SAMPLES];
-		*s = (struct inject_sample){.time_ms = u32(p), .mg = {i16(p + 4), i16(p + 6), i16(p + 8)}};
+		*s = (struct inject_sample){.time_ms = get32(p), .mg = {i16(p + 4), i16(p + 6), i16(p + 8)}};
 	}
 }
 
@@ -49,7 +45,7 @@ void inject_command(struct inject *in, const uint8_t *command, size_t size) {
 		in->redraw = true;
 		return;
 	case 'T':
-		in->ahead_ms += n == 4 ? u32(p) : 0;
+		in->ahead_ms += n == 4 ? get32(p) : 0;
 		return;
 	case 'D':
 		in->rssi_dbm = n == 1 ? (int8_t)(p[0] >= 0x80 ? p[0] - 0x100 : p[0]) : in->rssi_dbm;
@@ -74,8 +70,9 @@ size_t inject_answer(struct inject *in, const struct inject_seen *seen, uint8_t 
 		return 0;
 	}
 	in->looked = false;
-	const uint8_t bytes[INJECT_ANSWER] = {'L', seen->tap, seen->apart, (uint8_t)(seen->taps >> 24),
-										  (uint8_t)(seen->taps >> 16), (uint8_t)(seen->taps >> 8), (uint8_t)seen->taps};
-	memcpy(answer, bytes, sizeof bytes);
-	return sizeof bytes;
+	answer[0] = 'L';
+	answer[1] = seen->tap;
+	answer[2] = seen->apart;
+	put32(answer + 3, seen->taps);
+	return INJECT_ANSWER;
 }

@@ -15,8 +15,14 @@ void fake_use(struct fake *fake) {
 	used = fake;
 }
 
+/* due counts down to the one that fails. */
+static bool due(uint32_t *left) {
+	return *left > 0 && --*left == 0;
+}
+
 bool hal_flash_read(uint32_t offset, void *to, size_t size) {
-	if (used->flash_fails || offset > sizeof used->flash || size > sizeof used->flash - offset) {
+	used->reads++;
+	if (due(&used->fail_read) || used->flash_fails || offset > sizeof used->flash || size > sizeof used->flash - offset) {
 		return false;
 	}
 	memcpy(to, used->flash + offset, size);
@@ -24,7 +30,7 @@ bool hal_flash_read(uint32_t offset, void *to, size_t size) {
 }
 
 bool hal_flash_write(uint32_t offset, const void *from, size_t size) {
-	if (used->flash_fails || offset % 4 != 0 || size % 4 != 0 || offset > sizeof used->flash || size > sizeof used->flash - offset) {
+	if (due(&used->fail_change) || used->flash_fails || offset % 4 != 0 || size % 4 != 0 || offset > sizeof used->flash || size > sizeof used->flash - offset) {
 		return false;
 	}
 	for (size_t i = 0; i < size; i++) {
@@ -35,10 +41,11 @@ bool hal_flash_write(uint32_t offset, const void *from, size_t size) {
 }
 
 bool hal_flash_erase(uint32_t page) {
-	if (used->flash_fails || page >= HAL_FLASH_PAGES) {
+	if (due(&used->fail_change) || used->flash_fails || page >= HAL_FLASH_PAGES) {
 		return false;
 	}
 	memset(used->flash + page * HAL_FLASH_PAGE, 0xFF, HAL_FLASH_PAGE);
+	used->erases[page]++;
 	used->writes++;
 	return true;
 }

@@ -18,6 +18,9 @@ struct fake_datagram {
 struct fake {
 	uint8_t flash[HAL_FLASH_PAGE * HAL_FLASH_PAGES];
 	bool flash_fails;
+	uint32_t fail_read, fail_change; /* the so-many-th read, or write or erase, fails, once; 0 = none does */
+	uint32_t erases[HAL_FLASH_PAGES];
+	uint32_t reads;                  /* of the flash */
 	uint32_t writes; /* words written and pages erased */
 	uint32_t millis;
 	uint64_t random;

@@ -94,6 +94,21 @@ static inline const from_pin *rig_ask(struct rig *rig, const to_pin *message) {
 	return NULL;
 }
 
+/* The same for a request that is answered once the display has shown it for long enough. */
+static inline const from_pin *rig_ask_press(struct rig *rig, const to_pin *message) {
+	rig_send(rig, message);
+	for (uint32_t ms = 0; ms < PHONE_SETTLE_MS + 500; ms += 10) {
+		rig_poll(rig);
+	}
+	rig_hear(rig);
+	for (size_t i = 0; i < rig->count; i++) {
+		if (rig->answers[i].request == message->request) {
+			return &rig->answers[i];
+		}
+	}
+	return NULL;
+}
+
 /* The answer to Hello; the pin must give one. */
 static inline const pinfold_pin_v1_Info *rig_info(struct rig *rig) {
 	const from_pin *m = rig_ask(rig, &(to_pin){.request = 77, .which_message = pinfold_pin_v1_ToPin_hello_tag});

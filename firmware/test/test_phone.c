@@ -141,7 +141,7 @@ static void test_prove_needs_the_button(void **state) {
 	to_pin m = prove(9, 1);
 	rig.board.presses = 1; /* one that nobody asked for is not kept */
 	rig_poll(&rig);
-	assert_int_equal(rig_ask(&rig, &m)->which_message, FROM(press_button));
+	assert_int_equal(rig_ask_press(&rig, &m)->which_message, FROM(press_button));
 	assert_int_equal(rig.count, 1);
 	for (int i = 0; i < 100; i++) {
 		rig_poll(&rig);
@@ -174,12 +174,12 @@ static void test_prove_needs_the_button(void **state) {
 static void test_prompt_times_out(void **state) {
 	(void)state;
 	to_pin m = prove(9, 1);
-	rig_ask(&rig, &m);
-	rig.board.millis += PHONE_PROMPT_MS - 100;
+	rig_ask_press(&rig, &m);
+	rig.board.millis += PHONE_PROMPT_MS - 600;
 	rig_poll(&rig);
 	rig_hear(&rig);
 	assert_int_equal(rig.count, 0);
-	rig.board.millis += 100;
+	rig.board.millis += 600;
 	rig_poll(&rig);
 	rig_hear(&rig);
 	assert_int_equal(rig.count, 1);
@@ -194,11 +194,11 @@ static void test_prompt_times_out(void **state) {
 static void test_prompt_is_replaced(void **state) {
 	(void)state;
 	to_pin first = prove(9, 1), second = prove(10, 55);
-	rig_ask(&rig, &first);
-	assert_int_equal(rig_ask(&rig, &second)->which_message, FROM(press_button));
+	rig_ask_press(&rig, &first);
+	assert_int_equal(rig_ask_press(&rig, &second)->which_message, FROM(press_button));
 	assert_int_equal(rig.count, 2);
-	assert_int_equal(rig.answers[1].request, 9);
-	assert_error(&rig.answers[1], pinfold_pin_v1_Fault_FAULT_REPLACED);
+	assert_int_equal(rig.answers[0].request, 9);
+	assert_error(&rig.answers[0], pinfold_pin_v1_Fault_FAULT_REPLACED);
 	rig.board.presses = 1;
 	rig_poll(&rig);
 	rig_hear(&rig);
@@ -213,7 +213,7 @@ static void test_wipe(void **state) {
 	uint8_t before[STATEMENT_PIN_SIZE];
 	memcpy(before, rig.pin.id, sizeof before);
 	to_pin m = {.request = 4, .which_message = TO(wipe)};
-	assert_int_equal(rig_ask(&rig, &m)->which_message, FROM(press_button));
+	assert_int_equal(rig_ask_press(&rig, &m)->which_message, FROM(press_button));
 	assert_int_equal(rig_info(&rig)->records, 3);
 	rig.board.presses = 1;
 	rig_poll(&rig);

@@ -694,6 +694,32 @@ static void test_without_nonce_nothing(void **state)
 	assert_true(tap_needs_nonce(tap));
 }
 
+/* One pin goes and comes while the other is felt all the time: the tap that was begun first ends without a word, as its friend is one. */
+static void test_begun_twice(void **state)
+{
+	(void)state;
+	begin(15, 2, 0, 0, 0);
+	world.deaf[0][1] = world.deaf[1][0] = true;
+	all_near(true);
+	pass(50);
+	world.deaf[1][0] = false; /* 1 hears 0 and makes its half; 0 hears nothing */
+	pass(300);
+	assert_int_equal(state_of(1), TAP_WAITING);
+	world.pin[0].near = false;
+	pass(TAP_AWAY_MS + 100);
+	world.deaf[0][1] = false;
+	world.pin[0].near = true;
+	pass(500);
+	assert_int_equal(state_of(0), TAP_FRIENDS);
+	assert_int_equal(state_of(1), TAP_FRIENDS);
+	for (uint32_t ms = 0; ms < TAP_TIMEOUT_MS + TAP_SHOW_MS; ms += 100) {
+		pass(100);
+		for (uint32_t i = 0; i < 2; i++) {
+			assert_true(state_of(i) == TAP_FRIENDS || state_of(i) == TAP_IDLE);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -715,6 +741,7 @@ int main(void)
 		cmocka_unit_test(test_no_echo),
 		cmocka_unit_test(test_half_is_answered),
 		cmocka_unit_test(test_without_nonce_nothing),
+		cmocka_unit_test(test_begun_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

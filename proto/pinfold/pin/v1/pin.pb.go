@@ -2030,8 +2030,9 @@ func (b0 Proof_builder) Build() *Proof {
 	return m0
 }
 
-// PressButton says that the pin waits for a press of its button, and shows so. A minute later it gives up, with an
-// Error. A new Prove or Wipe takes the place of the one that waits.
+// PressButton says that the pin waits for a press of its button, and has shown so for a second: a press before was meant for
+// what was shown before, and does not count. A minute later the pin gives up, with an Error. A new Prove or Wipe takes the
+// place of the one that waits.
 type PressButton struct {
 	state         protoimpl.MessageState `protogen:"opaque.v1"`
 	unknownFields protoimpl.UnknownFields
