@@ -27,7 +27,7 @@ build/vectors.inc: $(STATEMENT_VECTORS) test/vectors/main.go
 $(CORE_BUILD)/test_statement build/test/test_statement: build/vectors.inc
 TEST_FLAGS_statement := -Ibuild
 
-$(CORE_BUILD)/%: test/%.c test/flash.h test/model.h test/random.h $(CORE_TESTED) $(CORE_TESTED:.c=.h) core/bytes.h
+$(CORE_BUILD)/%: test/%.c test/flash.h test/model.h test/random.h $(CORE_TESTED) $(CORE_TESTED:.c=.h) core/bytes.h core/allowance.h
 	@mkdir -p $(@D)
 	$(CC) $(CORE_FLAGS) -Icore -Ibuild -o $@ $< $(CORE_TESTED) -lcmocka -lsodium
 

@@ -18,8 +18,8 @@
 /* How long a press of the button is waited for. */
 #define PHONE_PROMPT_MS 60000u
 
-/* How long the display must have shown what a press means before one counts: a finger that is on its way was meant for what was
-   shown before. */
+/* How long the display must have shown what a press means before one counts: a finger that is on its way was meant for what
+   was shown before. */
 #define PHONE_SETTLE_MS 1000u
 
 /* At most so many statements answer one Fetch. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "allowance.h"
 #include "bytes.h"
 #include "hal.h"
 
@@ -181,8 +182,8 @@ void pin_init(struct pin *pin, enum half_link link) {
 
 bool pin_wipe(struct pin *pin) {
 	uint32_t now_ms = hal_millis();
-	/* Where the flash fails halfway it may hold the new identity, or the next mount may: nothing is signed with the old key until that has
-	   said whose the counter is. */
+	/* Where the flash fails halfway it may hold the new identity, or will after the next mount: nothing is signed with the old
+	   key until that has said whose the counter is. */
 	pin->ready = provision(pin) && begin(pin, now_ms);
 	if (!pin->ready) {
 		return false;
@@ -218,7 +219,7 @@ static void report(struct pin *pin, const struct tally *closed) {
 		return;
 	}
 	pin_sign(signature, statement, size, pin->secret_key);
-	/* a full store counts it as dropped */
+	/* A full store counts it as dropped. */
 	pin->unreported = store_put_step_report(&pin->store, statement, size, signature) == STORE_FLASH ? *closed : (struct tally){0};
 }
 
@@ -238,8 +239,7 @@ static void walk(struct pin *pin, uint32_t now_ms) {
 		pin->day = day;
 		pin->steps_dirty = true;
 	}
-	uint32_t passed_ms = now_ms - pin->walked_ms, room_ms = PIN_REPORTS * PIN_REPORT_MS - pin->reports_ms;
-	pin->reports_ms += passed_ms < room_ms ? passed_ms : room_ms;
+	pin->reports_ms = allowance_grow(pin->reports_ms, now_ms - pin->walked_ms, PIN_REPORTS * PIN_REPORT_MS);
 	pin->walked_ms = now_ms;
 	if (close && pin->reports_ms < PIN_REPORT_MS) {
 		pin->steps_dirty = true;

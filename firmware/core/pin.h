@@ -15,8 +15,8 @@
 
 #define PIN_FIRMWARE "0.1.0"
 
-/* Step reports are made of at most so many slots at once, and then of one each so often; a clock that is set all the time closes more, whose
-   steps are lost: else it would wear out the flash and push out older reports. */
+/* Step reports are made of at most so many slots at once, and then of one each so often. A clock that is set all the time
+   closes more, whose steps are lost: else it would wear out the flash and push out older reports. */
 #define PIN_REPORTS 12u
 #define PIN_REPORT_MS 300000u
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "allowance.h"
+
 /* How often frames are repeated: at random within these bounds, so that two pins that began together do not talk over each
  * other for ever. */
 #define INTERVAL_MS 50u
@@ -218,17 +220,11 @@ static void repeat(struct tap *tap)
 	}
 }
 
-/* allow lets an allowance grow up to what it is at most. */
-static uint32_t allow(uint32_t had_ms, uint32_t passed_ms, uint32_t most_ms)
-{
-	return passed_ms > most_ms - had_ms ? most_ms : had_ms + passed_ms;
-}
-
 void tap_step(struct tap *tap, uint32_t now_ms, bool near)
 {
 	uint32_t passed_ms = now_ms - tap->now_ms;
-	tap->tokens_ms = allow(tap->tokens_ms, passed_ms, TOKENS * TOKEN_MS);
-	tap->stock_ms = allow(tap->stock_ms, passed_ms, STOCK * STOCK_MS);
+	tap->tokens_ms = allowance_grow(tap->tokens_ms, passed_ms, TOKENS * TOKEN_MS);
+	tap->stock_ms = allowance_grow(tap->stock_ms, passed_ms, STOCK * STOCK_MS);
 	tap->checks = passed_ms > 0 ? 0 : tap->checks;
 	tap->now_ms = now_ms;
 	expire(tap);
