@@ -16,6 +16,7 @@
 
 /* Largest datagram of the peer link, in bytes (design section 5). */
 #define HAL_PEER_MAX 244u
+#define HAL_PEER_NOISE 4096
 
 /* The round display: 240 x 240 pixels, each a uint16_t RGB565 in the byte order of the CPU. */
 #define HAL_DISPLAY_SIZE 240u
@@ -39,7 +40,8 @@ void hal_random(void *to, size_t size);
 void hal_peer_send(const uint8_t *datagram, size_t size);
 
 /* Takes the next datagram from the peer link and returns its size, 0 = none is there. One longer than max is dropped.
-   *rssi_dbm is its strength, 0 = not measured. */
+   *rssi_dbm is its strength, 0 = not measured. A board whose link is a stream of bytes passes over at most HAL_PEER_NOISE
+   of them at a time, so that noise without end holds up nothing. */
 size_t hal_peer_receive(uint8_t *to, size_t max, int8_t *rssi_dbm);
 
 /* Whether another pin is close enough for a tap (its field is detected). */

@@ -167,7 +167,7 @@ void hal_peer_send(const uint8_t *datagram, size_t size) {
 
 size_t hal_peer_receive(uint8_t *to, size_t max, int8_t *rssi_dbm) {
 	uint8_t byte;
-	while (uart_read(UART_PEER, &byte, 1) == 1) {
+	for (int i = 0; i < HAL_PEER_NOISE && uart_read(UART_PEER, &byte, 1) == 1; i++) {
 		size_t size = frame_decode(&peer_frames, byte);
 		if (size > 0 && size <= max) {
 			memcpy(to, peer_buffer, size);
