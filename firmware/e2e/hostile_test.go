@@ -154,6 +154,7 @@ func TestHostileBytes(t *testing.T) {
 			a.do(t, pinlink.Near(true))
 			sent += at.burst(t, a, min(burst, time.Until(end)))
 			a.leave(t)
+			a.do(t, pinlink.Skip(strangersRest))
 			a.forget(t)
 			tap(t, air, a, b)
 			rounds++
@@ -189,16 +190,20 @@ func checkStack(t *testing.T, log string) {
 	}
 }
 
-// burst is how long the hostile bytes go on between two taps.
-const burst = 5 * time.Second
+const (
+	// burst is how long the hostile bytes go on between two taps.
+	burst = 5 * time.Second
+	// strangersRest is how long a pin makes no half after it made too many (STOCK_MS in firmware/core/tap.c).
+	strangersRest = 10 * time.Second
+)
 
-// forget lets the person's pin drop all that it holds.
+// forget lets the person's pin drop all that it holds, and tells it the time.
 func (p *person) forget(t *testing.T) {
 	t.Helper()
 	phone := p.phone(t)
 	defer phone.Close()
 	eventually(t, "the pin answers", func() (bool, string) {
-		_, err := phone.Hello(t.Context())
+		_, err := phone.SetTime(t.Context(), time.Now())
 		return err == nil, fmt.Sprint(err)
 	})
 	for {
@@ -245,6 +250,7 @@ func (at *attacker) burst(t *testing.T, to *person, d time.Duration) (sent int) 
 		sent += len(toPhone) + len(toPeer)
 	}
 	// A pin takes datagrams in their order: when it answers this one, it has taken all before.
+	to.do(t, pinlink.Skip(strangersRest))
 	last := at.pins[at.rng.IntN(len(at.pins))].Approach().Hello()
 	at.ear.next(t, "half for the last hello", func(d []byte) bool {
 		h, ok := parseHalf(d)
