@@ -80,24 +80,20 @@ static inline void rig_hear(struct rig *rig) {
 	rig->board.from_pin_size = 0;
 }
 
-/* Sends a request, lets some rounds pass, and returns the first answer to it, NULL = none. */
-static inline const from_pin *rig_ask(struct rig *rig, const to_pin *message) {
-	rig_send(rig, message);
-	rig_poll(rig);
-	rig_poll(rig);
-	rig_hear(rig);
-	for (size_t i = 0; i < rig->count; i++) {
-		if (rig->answers[i].request == message->request) {
-			return &rig->answers[i];
-		}
+/* Lets two pins live for ms; nobody listens to what they say to their phones. */
+static inline void rig_rounds(struct rig *a, struct rig *b, uint32_t ms) {
+	for (uint32_t t = 0; t < ms; t += 10) {
+		rig_poll(a);
+		rig_poll(b);
+		a->board.from_pin_size = 0;
+		b->board.from_pin_size = 0;
 	}
-	return NULL;
 }
 
-/* The same for a request that is answered once the display has shown it for long enough. */
-static inline const from_pin *rig_ask_press(struct rig *rig, const to_pin *message) {
+/* Sends a request, lets ms pass, and returns the first answer to it, NULL = none. */
+static inline const from_pin *rig_ask_within(struct rig *rig, const to_pin *message, uint32_t ms) {
 	rig_send(rig, message);
-	for (uint32_t ms = 0; ms < PHONE_SETTLE_MS + 500; ms += 10) {
+	for (uint32_t t = 0; t < ms; t += 10) {
 		rig_poll(rig);
 	}
 	rig_hear(rig);
@@ -107,6 +103,15 @@ static inline const from_pin *rig_ask_press(struct rig *rig, const to_pin *messa
 		}
 	}
 	return NULL;
+}
+
+static inline const from_pin *rig_ask(struct rig *rig, const to_pin *message) {
+	return rig_ask_within(rig, message, 20);
+}
+
+/* The same for a request that is answered once the display has shown it for long enough. */
+static inline const from_pin *rig_ask_press(struct rig *rig, const to_pin *message) {
+	return rig_ask_within(rig, message, PHONE_SETTLE_MS + 500);
 }
 
 /* The answer to Hello; the pin must give one. */

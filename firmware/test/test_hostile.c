@@ -31,14 +31,8 @@ static int setup(void **state) {
 	return 0;
 }
 
-/* rounds lets both pins live for ms; nobody listens to what they say to their phones. */
 static void rounds(uint32_t ms) {
-	for (uint32_t t = 0; t < ms; t += 10) {
-		rig_poll(&a);
-		rig_poll(&b);
-		a.board.from_pin_size = 0;
-		b.board.from_pin_size = 0;
-	}
+	rig_rounds(&a, &b, ms);
 }
 
 static void touch(uint32_t ms) {
