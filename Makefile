@@ -41,7 +41,7 @@ conference: ## real contacts with real phones: late, repeated, out of order
 	go test -v -tags long -run TestRealConference -timeout 30m ./cmd/pinfold
 
 audit-large: ## an archive far larger than the audit's memory; FACTS=n, SEED=n makes the same again
-	go test -v -tags long -run TestLargeLog -timeout 60m ./internal/audit -facts $(FACTS) -seed $(SEED)
+	go test -v -tags long -run TestLargeLog -timeout 60m ./audit -facts $(FACTS) -seed $(SEED)
 
 bench-quick: ## what it does in a second, beside what the machine can
 	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \

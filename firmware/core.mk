@@ -36,9 +36,9 @@ FUZZTIME ?= 20s
 CPIN := CGO_CFLAGS="-DPIN_CORE=$$(cat core/*.[ch] | cksum | cut -d' ' -f1)" go
 .PHONY: cpin-test cpin-fuzz
 cpin-test: ## the vectors and seeds of C against Go
-	$(CPIN) test -tags firmware ../internal/cpin
+	$(CPIN) test -tags firmware ./host/cpin
 
 cpin-fuzz: ## each fuzz target of C against Go for FUZZTIME
 	@set -e; for target in FuzzParse FuzzBuild FuzzSignature FuzzFrames FuzzCRC32; do \
-		$(CPIN) test -tags firmware -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ../internal/cpin; \
+		$(CPIN) test -tags firmware -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./host/cpin; \
 	done

@@ -21,7 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/schollz/progressbar/v3"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 )

@@ -6,7 +6,7 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/fact"
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/audit"
-	"pinfold/internal/crowd"
+	"pinfold/audit"
+	"pinfold/crowd"
 )
 
 // TestAuditAsOf looks at the log of a small crowd at its end, halfway and at its beginning, from the archive and from the

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 )
 
 type auditCompareCommand struct {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/audit"
-	"pinfold/internal/crowd"
+	"pinfold/audit"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 )

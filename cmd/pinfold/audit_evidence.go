@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/serve"

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"os"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 )

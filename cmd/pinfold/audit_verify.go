@@ -13,7 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
 	"pinfold/internal/rules"

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/audit"
-	"pinfold/internal/crowd"
+	"pinfold/audit"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/merkle"

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/fold"
 	"pinfold/internal/serve"
 	"pinfold/internal/view"

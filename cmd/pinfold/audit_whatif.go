@@ -7,7 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"pinfold/internal/audit"
+	"pinfold/audit"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 )
 
 // playedLog plays a crowd, and returns the folder and an archive of its log.

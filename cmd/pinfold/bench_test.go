@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"

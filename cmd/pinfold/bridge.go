@@ -18,8 +18,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"pinfold/client/link"
+	"pinfold/firmware/host"
 	"pinfold/internal/fact"
-	"pinfold/internal/pinlink"
 	"pinfold/internal/serve"
 	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
@@ -40,8 +41,8 @@ func (c *bridgeCommand) Validate() error {
 	if !strings.HasPrefix(c.Pin, "unix:") || c.Pin == "unix:" {
 		return fmt.Errorf("--pin=%s: want unix:PATH", c.Pin)
 	}
-	if path := strings.TrimPrefix(c.Pin, "unix:"); len(path) > pinlink.MaxSocketPath {
-		return fmt.Errorf("--pin=%s: the path has %d bytes: want at most %d", c.Pin, len(path), pinlink.MaxSocketPath)
+	if path := strings.TrimPrefix(c.Pin, "unix:"); len(path) > host.MaxSocketPath {
+		return fmt.Errorf("--pin=%s: the path has %d bytes: want at most %d", c.Pin, len(path), host.MaxSocketPath)
 	}
 	if _, err := fact.ParseWearerID(c.Wearer); err != nil {
 		return fmt.Errorf("--wearer: %w", err)
@@ -143,7 +144,7 @@ func (b *bridge) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	phone := pinlink.NewPhone(conn)
+	phone := link.NewPhone(conn)
 	defer phone.Close()
 	info, err := phone.SetTime(ctx, time.Now().In(b.zone))
 	if err != nil {
@@ -179,7 +180,7 @@ func (b *bridge) connect(ctx context.Context) error {
 // pinned is the bridge while it is connected to a pin.
 type pinned struct {
 	*bridge
-	phone *pinlink.Phone
+	phone *link.Phone
 	id    fact.PinID
 	key   fact.PublicKey
 	more  chan struct{} // holds one token while the pin has said that it holds more
@@ -201,7 +202,7 @@ func (p *pinned) listen(ctx context.Context) error {
 			default:
 			}
 		case <-p.phone.Ended():
-			return pinlink.ErrClosed
+			return link.ErrClosed
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -318,7 +319,7 @@ func (p *pinned) tryPair(ctx context.Context) (paired bool, err error) {
 	proof, err := p.phone.Prove(ctx, challenge, func() {
 		fmt.Fprintf(p.session.stderr, "Press the button of pin %v to pair it.\n", p.id)
 	})
-	if fault, ok := errors.AsType[*pinlink.FaultError](err); ok && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
+	if fault, ok := errors.AsType[*link.FaultError](err); ok && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
 		return false, nil
 	}
 	if err != nil {
@@ -379,7 +380,7 @@ func (p *pinned) carry(ctx context.Context) error {
 // deliverAll goes once through what the pin holds, and reports whether some of it has to be delivered again later.
 func (p *pinned) deliverAll(ctx context.Context) (later bool, err error) {
 	for after := uint32(0); ; {
-		held, err := p.phone.Fetch(ctx, pinlink.MaxFetch, after)
+		held, err := p.phone.Fetch(ctx, link.MaxFetch, after)
 		if err != nil || len(held) == 0 {
 			return later, err
 		}
@@ -459,7 +460,7 @@ func (p *pinned) showFaces(ctx context.Context) error {
 				break
 			}
 			err := p.same(p.phone.SetFace(ctx, faceOf(face)))
-			if fault, ok := errors.AsType[*pinlink.FaultError](err); ok { // what the pin holds is delivered all the same
+			if fault, ok := errors.AsType[*link.FaultError](err); ok { // what the pin holds is delivered all the same
 				p.session.logger.Warn("the pin does not take the face", "error", fault)
 			} else if err != nil {
 				return err

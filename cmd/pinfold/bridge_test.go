@@ -21,9 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"pinfold/internal/crowd"
+	"pinfold/client/link"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
-	"pinfold/internal/pinlink"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	pinv1 "pinfold/proto/pinfold/pin/v1"
 )
@@ -157,7 +157,7 @@ func (p *softPin) hangUp() {
 
 func (p *softPin) serve(conn net.Conn) {
 	defer conn.Close()
-	in := pinlink.NewDecoder(pinlink.MaxMessage)
+	in := link.NewDecoder(link.MaxMessage)
 	buffer := make([]byte, 4096)
 	for {
 		n, err := conn.Read(buffer)
@@ -182,7 +182,7 @@ func (p *softPin) say(b pinv1.FromPin_builder) {
 	if err != nil {
 		panic(err)
 	}
-	p.sayBytes(pinlink.AppendFrame(nil, raw))
+	p.sayBytes(link.AppendFrame(nil, raw))
 }
 
 func (p *softPin) sayBytes(raw []byte) {
@@ -913,8 +913,8 @@ func TestBridgeNoise(t *testing.T) {
 	half, _ := tapPins(t, alice, bob)
 	pin := newSoftPin(t, alice, holding(half), bent(func(p *softPin, m *pinv1.ToPin) bool {
 		p.sayBytes([]byte{0x7E, 0x7D, 0x7E, 0x01, 0x02, 0x03, 0x7D, 0x7E})
-		p.sayBytes(pinlink.AppendFrame(nil, make([]byte, pinlink.MaxMessage+1)))
-		p.sayBytes(pinlink.AppendFrame(nil, []byte{0xFF}))
+		p.sayBytes(link.AppendFrame(nil, make([]byte, link.MaxMessage+1)))
+		p.sayBytes(link.AppendFrame(nil, []byte{0xFF}))
 		p.say(pinv1.FromPin_builder{Request: m.GetRequest() + 1000, Empty: &pinv1.Empty{}})
 		p.say(pinv1.FromPin_builder{Empty: &pinv1.Empty{}})
 		return false

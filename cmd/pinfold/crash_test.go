@@ -21,7 +21,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )

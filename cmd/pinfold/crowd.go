@@ -13,7 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 )
 
 // crowdFlags say who meets whom.

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
 

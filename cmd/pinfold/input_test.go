@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/serve"
 	"pinfold/internal/statement"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 )
 
 func TestDemo(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"pinfold/internal/pinlink"
+	"pinfold/firmware/host"
 )
 
 // pinCommand runs the pin's firmware on this machine, and does to a running pin what a person does.
@@ -28,7 +28,7 @@ type pinFolder struct {
 	Folder string `arg:"" help:"Folder of the pin, as given to pin run." type:"path"`
 }
 
-func (f pinFolder) pin() pinlink.Folder { return pinlink.Folder(f.Folder) }
+func (f pinFolder) pin() host.Folder { return host.Folder(f.Folder) }
 
 type pinRunCommand struct {
 	pinFolder
@@ -39,8 +39,8 @@ type pinRunCommand struct {
 
 func (c *pinRunCommand) Run(s *session) error {
 	// The pin is stopped below, so that its flash is saved: the end of s.ctx must not kill it.
-	pin, err := pinlink.Start(context.WithoutCancel(s.ctx), pinlink.Config{
-		Board: pinlink.Board(c.Board), Firmware: c.Firmware, Folder: c.Folder, Seed: c.Seed, Log: s.stderr,
+	pin, err := host.Start(context.WithoutCancel(s.ctx), host.Config{
+		Board: host.Board(c.Board), Firmware: c.Firmware, Folder: c.Folder, Seed: c.Seed, Log: s.stderr,
 	})
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (c *pinRunCommand) Run(s *session) error {
 }
 
 // introduce says which pin it is and where its phone link is.
-func (c *pinRunCommand) introduce(s *session, pin *pinlink.Pin) error {
+func (c *pinRunCommand) introduce(s *session, pin *host.Pin) error {
 	phone, err := pin.Phone(s.ctx)
 	if err != nil {
 		return err
@@ -91,15 +91,15 @@ const pinTapTimeout = 12 * time.Second
 func (c *pinTapCommand) Run(s *session) error {
 	ctx, cancel := context.WithTimeout(s.ctx, pinTapTimeout)
 	defer cancel()
-	air := pinlink.NewAir(pinlink.AirConfig{Loss: c.Loss, Seed: c.Seed})
+	air := host.NewAir(host.AirConfig{Loss: c.Loss, Seed: c.Seed})
 	defer air.Close()
-	var guests [2]pinlink.Guest
-	for i, pin := range []pinlink.Folder{pinlink.Folder(c.First), pinlink.Folder(c.Second)} {
+	var guests [2]host.Guest
+	for i, pin := range []host.Folder{host.Folder(c.First), host.Folder(c.Second)} {
 		conn, err := pin.Peer(ctx)
 		if err != nil {
 			return err
 		}
-		guests[i] = pinlink.Guest{Pin: pin, Station: air.Join(conn)}
+		guests[i] = host.Guest{Pin: pin, Station: air.Join(conn)}
 	}
 	if err := air.Tap(ctx, guests[0], guests[1]); err != nil {
 		return fmt.Errorf("the pins did not tap: %w", err)
@@ -121,7 +121,7 @@ func (c *pinWalkCommand) Run(s *session) error {
 	if len(samples) == 0 {
 		return fmt.Errorf("%s: no samples", c.File)
 	}
-	if err := c.pin().Do(s.ctx, pinlink.Accelerometer(samples)...); err != nil {
+	if err := c.pin().Do(s.ctx, host.Accelerometer(samples)...); err != nil {
 		return err
 	}
 	walked := time.Duration(samples[len(samples)-1].Time) * time.Millisecond
@@ -129,7 +129,7 @@ func (c *pinWalkCommand) Run(s *session) error {
 	return nil
 }
 
-func readSamples(path string) ([]pinlink.Sample, error) {
+func readSamples(path string) ([]host.Sample, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -143,12 +143,12 @@ func readSamples(path string) ([]pinlink.Sample, error) {
 		}
 		in = unzipped
 	}
-	return pinlink.ReadSamples(in)
+	return host.ReadSamples(in)
 }
 
 type pinPressCommand struct{ pinFolder }
 
-func (c *pinPressCommand) Run(s *session) error { return c.pin().Do(s.ctx, pinlink.Press()) }
+func (c *pinPressCommand) Run(s *session) error { return c.pin().Do(s.ctx, host.Press()) }
 
 type pinScreenshotCommand struct {
 	pinFolder

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/rules"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	logv1 "pinfold/proto/pinfold/log/v1"

@@ -18,7 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"

@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	tap "pinfold/services/tap/server"

@@ -10,8 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"pinfold/internal/audit"
-	"pinfold/internal/crowd"
+	"pinfold/audit"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/statement"

@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	stepsv1 "pinfold/proto/pinfold/steps/v1"

@@ -16,8 +16,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"pinfold/internal/audit"
-	"pinfold/internal/crowd"
+	"pinfold/audit"
+	"pinfold/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
 	"pinfold/internal/notary"

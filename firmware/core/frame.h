@@ -3,7 +3,7 @@
        0x7E | escaped( payload | CRC-32 of the payload, big-endian ) | 0x7E
 
    The escape is 0x7D, and the byte after it stands for itself XOR 0x20; a sender escapes 0x7E and 0x7D. The CRC is that
-   of IEEE 802.3. One flag may end a frame and begin the next. internal/pinlink is the same in Go. */
+   of IEEE 802.3. One flag may end a frame and begin the next. client/link is the same in Go. */
 #ifndef PINFOLD_FRAME_H
 #define PINFOLD_FRAME_H
 

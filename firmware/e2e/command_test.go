@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/pinlink"
+	"pinfold/firmware/host"
 )
 
 // command runs the program to its end and returns what it prints.
@@ -35,7 +35,7 @@ func mustRun(t *testing.T, args ...string) string {
 }
 
 // runPin starts a pin as a user does and returns what it prints first.
-func runPin(t *testing.T, board pinlink.Board, folder string) (said string, stop func()) {
+func runPin(t *testing.T, board host.Board, folder string) (said string, stop func()) {
 	t.Helper()
 	cmd := exec.Command(program, "pin", "run", folder, "--board", string(board), "--firmware", firmware[board])
 	out, err := cmd.StdoutPipe()
@@ -57,7 +57,7 @@ func runPin(t *testing.T, board pinlink.Board, folder string) (said string, stop
 
 // TestCommands: what the README shows, as a user does it.
 func TestCommands(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		g := startGames(t)
 		dir := shortFolder(t)
 		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -67,7 +67,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("pin run says %q", said)
 		}
 		for i, folder := range []string{a, b} {
-			p := &person{wearer: wearer(i), memory: t.TempDir(), Pin: &pinlink.Pin{Folder: pinlink.Folder(folder)}}
+			p := &person{wearer: wearer(i), memory: t.TempDir(), Pin: &host.Pin{Folder: host.Folder(folder)}}
 			p.bridge(t, g)
 		}
 		if out := mustRun(t, "pin", "tap", a, b, "--loss", "0.2"); !strings.Contains(out, "friends!") {
@@ -89,7 +89,7 @@ func TestCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		if c, err := png.DecodeConfig(file); err != nil || c.Width != pinlink.DisplaySize || c.Height != pinlink.DisplaySize {
+		if c, err := png.DecodeConfig(file); err != nil || c.Width != host.DisplaySize || c.Height != host.DisplaySize {
 			t.Errorf("the screenshot is %+v, %v", c, err)
 		}
 
@@ -106,7 +106,7 @@ func TestCommands(t *testing.T) {
 }
 
 // writeWalk writes samples as an accelerometer file.
-func writeWalk(t *testing.T, path string, samples []pinlink.Sample) {
+func writeWalk(t *testing.T, path string, samples []host.Sample) {
 	t.Helper()
 	text := "t_ms,x_mg,y_mg,z_mg\n"
 	for _, s := range samples {

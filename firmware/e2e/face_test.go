@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"pinfold/internal/pinlink"
+	"pinfold/firmware/host"
 	pinv1 "pinfold/proto/pinfold/pin/v1"
 )
 
@@ -31,7 +31,7 @@ func TestFace(t *testing.T) {
 		{"gold-next", pinv1.SetFace_builder{Friends: 150, Medal: pinv1.Medal_MEDAL_SILVER, Background: "sailing", Backgrounds: 30, NextBackground: "volleyball", NextBackgroundFriends: 5, NextMedal: pinv1.Medal_MEDAL_GOLD, NextMedalFriends: 1, Steps: 10_412}},
 		{"everything", pinv1.SetFace_builder{Friends: 1203, Medal: pinv1.Medal_MEDAL_GOLD, Background: "surfing", Backgrounds: 33, Steps: 31_870}},
 	}
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		p := newPerson(t, board, 0)
 		phone := p.phone(t)
 		noon := time.Date(2026, time.July, 24, 12, 0, 0, 0, time.UTC)

@@ -18,9 +18,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"pinfold/internal/crowd"
+	"pinfold/client/link"
+	"pinfold/crowd"
+	"pinfold/firmware/host"
 	"pinfold/internal/fact"
-	"pinfold/internal/pinlink"
 	"pinfold/internal/statement"
 	pinv1 "pinfold/proto/pinfold/pin/v1"
 )
@@ -39,7 +40,7 @@ type ear struct {
 }
 
 // listen puts a station that only hears near the person's pin.
-func listen(air *pinlink.Air, to *person) *ear {
+func listen(air *host.Air, to *person) *ear {
 	ours, its := net.Pipe()
 	go func() { _, _ = io.Copy(io.Discard, ours) }() // ends with the air
 	station := air.Join(its)
@@ -132,12 +133,12 @@ func parseHalf(d []byte) (fact.Half, bool) {
 // made. After each burst the pin answers its phone and taps, and at the end that tap is a friendship. None of what comes
 // presses the button, so the pin is the same.
 func TestHostileBytes(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		g := startGames(t)
 		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
 		a.bridge(t, g)()
 		b.bridge(t, g)()
-		air := newAir(t, pinlink.AirConfig{}, a, b)
+		air := newAir(t, host.AirConfig{}, a, b)
 		seed := *hostileSeed
 		if seed == 0 {
 			seed = rand.Uint64()
@@ -151,16 +152,16 @@ func TestHostileBytes(t *testing.T) {
 		for time.Now().Before(end) {
 			a.forget(t) // what the attack left, as if the gateway had refused it for good
 			b.forget(t)
-			a.do(t, pinlink.Near(true))
+			a.do(t, host.Near(true))
 			sent += at.burst(t, a, min(burst, time.Until(end)))
 			a.leave(t)
-			a.do(t, pinlink.Skip(strangersRest))
+			a.do(t, host.Skip(strangersRest))
 			a.forget(t)
 			tap(t, air, a, b)
 			rounds++
 		}
 		t.Logf("%d hostile bytes in %d bursts, a tap after each", sent, rounds)
-		if board == pinlink.QEMU {
+		if board == host.QEMU {
 			checkStack(t, a.log.String())
 		}
 		a.bridge(t, g)
@@ -207,7 +208,7 @@ func (p *person) forget(t *testing.T) {
 		return err == nil, fmt.Sprint(err)
 	})
 	for {
-		held, err := phone.Fetch(t.Context(), pinlink.MaxFetch, 0)
+		held, err := phone.Fetch(t.Context(), link.MaxFetch, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,12 +251,12 @@ func (at *attacker) burst(t *testing.T, to *person, d time.Duration) (sent int) 
 		sent += len(toPhone) + len(toPeer)
 	}
 	// A pin takes datagrams in their order: when it answers this one, it has taken all before.
-	to.do(t, pinlink.Skip(strangersRest))
+	to.do(t, host.Skip(strangersRest))
 	last := at.pins[at.rng.IntN(len(at.pins))].Approach().Hello()
 	at.ear.next(t, "half for the last hello", func(d []byte) bool {
 		h, ok := parseHalf(d)
 		return ok && h.PeerNonce == last.Nonce
-	}, func() { at.send(t, to, pinlink.AppendFrame(nil, helloDatagram(last))) })
+	}, func() { at.send(t, to, link.AppendFrame(nil, helloDatagram(last))) })
 	return sent
 }
 
@@ -289,7 +290,7 @@ func (at *attacker) anyBytes() []byte {
 	case 1:
 		return at.noise(0x7E, 0x7D, 0x5E, 0x00)
 	default:
-		return pinlink.AppendFrame(nil, at.noise())
+		return link.AppendFrame(nil, at.noise())
 	}
 }
 
@@ -297,7 +298,7 @@ func (at *attacker) phoneBytes() []byte {
 	if at.rng.IntN(5) < 3 {
 		return at.anyBytes()
 	}
-	return pinlink.AppendFrame(nil, at.bend(message(at.rng)))
+	return link.AppendFrame(nil, at.bend(message(at.rng)))
 }
 
 func (at *attacker) peerBytes() []byte {
@@ -308,25 +309,25 @@ func (at *attacker) peerBytes() []byte {
 	case 0, 1, 2:
 		return at.anyBytes()
 	case 3: // a datagram of noise
-		d := make([]byte, []int{57, 137, 1 + at.rng.IntN(pinlink.MaxDatagram)}[at.rng.IntN(3)])
+		d := make([]byte, []int{57, 137, 1 + at.rng.IntN(link.MaxDatagram)}[at.rng.IntN(3)])
 		for i := range d {
 			d[i] = byte(at.rng.Uint32())
 		}
 		d[0] = byte(1 + at.rng.IntN(2))
-		return pinlink.AppendFrame(nil, d)
+		return link.AppendFrame(nil, d)
 	case 4: // the hello of a pin that nobody made
-		return pinlink.AppendFrame(nil, at.bend(helloDatagram(side.Hello())))
+		return link.AppendFrame(nil, at.bend(helloDatagram(side.Hello())))
 	case 5: // a whole tap with it, in any order
 		if err != nil { // no hello was heard yet
 			return at.anyBytes()
 		}
-		frames := [][]byte{pinlink.AppendFrame(nil, helloDatagram(side.Hello())), pinlink.AppendFrame(nil, at.bend(halfDatagram(half)))}
+		frames := [][]byte{link.AppendFrame(nil, helloDatagram(side.Hello())), link.AppendFrame(nil, at.bend(halfDatagram(half)))}
 		at.rng.Shuffle(len(frames), func(i, j int) { frames[i], frames[j] = frames[j], frames[i] })
 		return slices.Concat(frames...)
 	case 6: // the pin's own hello, come back
-		return pinlink.AppendFrame(nil, at.bend(helloDatagram(victim)))
+		return link.AppendFrame(nil, at.bend(helloDatagram(victim)))
 	default: // a half that the pin itself might have sent
-		return pinlink.AppendFrame(nil, at.bend(halfDatagram(pin.SignRaw(statement.AppendHalf(nil, fact.Half{
+		return link.AppendFrame(nil, at.bend(halfDatagram(pin.SignRaw(statement.AppendHalf(nil, fact.Half{
 			Pin: victim.Pin, Peer: pin.ID(), Nonce: victim.Nonce, PeerNonce: side.Hello().Nonce, Counter: 1, Link: fact.LinkWire,
 		})))))
 	}

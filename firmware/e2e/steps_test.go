@@ -7,17 +7,17 @@ import (
 	"testing"
 	"time"
 
-	"pinfold/internal/pinlink"
+	"pinfold/firmware/host"
 	stepsv1 "pinfold/proto/pinfold/steps/v1"
 )
 
 // walk is an even walk of two steps a second, felt at 25 Hz by a pin that hangs askew.
-func walk(steps int) []pinlink.Sample {
+func walk(steps int) []host.Sample {
 	const rate, perSecond = 25, 2
-	var list []pinlink.Sample
+	var list []host.Sample
 	for i := range steps * rate / perSecond {
 		mg := 1000 + 250*math.Sin(2*math.Pi*float64(i)*perSecond/rate)
-		list = append(list, pinlink.Sample{Time: uint32(i * 1000 / rate), X: int16(mg * 0.48), Y: int16(mg * -0.6), Z: int16(mg * 0.64)})
+		list = append(list, host.Sample{Time: uint32(i * 1000 / rate), X: int16(mg * 0.48), Y: int16(mg * -0.6), Z: int16(mg * 0.64)})
 	}
 	return list
 }
@@ -25,7 +25,7 @@ func walk(steps int) []pinlink.Sample {
 // TestSteps: what the accelerometer feels becomes steps of the day at the gateway. How well they are counted is for the
 // unit tests of firmware/core/steps.c.
 func TestSteps(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		const steps = 240
 		g := startGames(t)
 		p := newPerson(t, board, 0)
@@ -37,7 +37,7 @@ func TestSteps(t *testing.T) {
 		if _, err := phone.SetTime(t.Context(), yesterday); err != nil {
 			t.Fatal(err)
 		}
-		p.do(t, pinlink.Accelerometer(walk(steps))...)
+		p.do(t, host.Accelerometer(walk(steps))...)
 		var counted uint32
 		eventually(t, "the pin has counted the walk", func() (bool, string) {
 			info, err := phone.Hello(t.Context())
@@ -63,9 +63,9 @@ func TestSteps(t *testing.T) {
 
 // TestRestart: a pin that was stopped and started again is the same pin and holds what it held.
 func TestRestart(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
-		air := newAir(t, pinlink.AirConfig{}, a, b)
+		air := newAir(t, host.AirConfig{}, a, b)
 		tap(t, air, a, b)
 		air.Close()
 		phone := a.phone(t)

@@ -9,15 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"pinfold/internal/crowd"
+	"pinfold/client/link"
+	"pinfold/crowd"
+	"pinfold/firmware/host"
 	"pinfold/internal/fact"
-	"pinfold/internal/pinlink"
 	"pinfold/internal/statement"
 )
 
 // TestTap: two pins tap, both phones are online. The friendship appears, and both faces change.
 func TestTap(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		g := startGames(t)
 		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
 		a.bridge(t, g)
@@ -28,11 +29,11 @@ func TestTap(t *testing.T) {
 			before = &pa
 			return bytes.Equal(pa, pb), "the pictures differ"
 		})
-		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
+		tap(t, newAir(t, host.AirConfig{}, a, b), a, b)
 		g.awaitFriend(t, a.wearer)
 		g.awaitFriend(t, b.wearer)
-		a.do(t, pinlink.Skip(10*time.Second)) // past "friends!"
-		b.do(t, pinlink.Skip(10*time.Second))
+		a.do(t, host.Skip(10*time.Second)) // past "friends!"
+		b.do(t, host.Skip(10*time.Second))
 		eventually(t, "both pins show the friend", func() (bool, string) {
 			pa, pb := a.screenshot(t).Pix, b.screenshot(t).Pix
 			return bytes.Equal(pa, pb) && !bytes.Equal(pa, *before), "the pictures differ, or are as before"
@@ -42,12 +43,12 @@ func TestTap(t *testing.T) {
 
 // TestOnePhone: one of the two phones is never online after it paired its pin. The other delivers both halves.
 func TestOnePhone(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		g := startGames(t)
 		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
 		b.bridge(t, g)()
 		a.bridge(t, g)
-		tap(t, newAir(t, pinlink.AirConfig{}, a, b), a, b)
+		tap(t, newAir(t, host.AirConfig{}, a, b), a, b)
 		g.awaitFriend(t, a.wearer)
 		g.awaitFriend(t, b.wearer)
 		phone := b.phone(t)
@@ -60,9 +61,9 @@ func TestOnePhone(t *testing.T) {
 
 // TestLossyAir: with 20% of the datagrams lost, some twice and out of order, every tap becomes a friendship.
 func TestLossyAir(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		people, want := 15, 100
-		if board == pinlink.QEMU {
+		if board == host.QEMU {
 			people, want = 5, 10 // each pin is a whole machine
 		}
 		g := startGames(t)
@@ -72,7 +73,7 @@ func TestLossyAir(t *testing.T) {
 			p.bridge(t, g)
 			all = append(all, p)
 		}
-		air := newAir(t, pinlink.AirConfig{Loss: 0.2, Duplicate: 0.1, MaxDelay: 30 * time.Millisecond, Seed: 7}, all...)
+		air := newAir(t, host.AirConfig{Loss: 0.2, Duplicate: 0.1, MaxDelay: 30 * time.Millisecond, Seed: 7}, all...)
 		left := want
 		for _, round := range rounds(people) {
 			var pairs [][2]*person
@@ -106,7 +107,7 @@ func rounds(people int) [][][2]int {
 // TestImpostor: a third pin that claims another's id, with its own key, gets no half; one that also shows the other's
 // key gets one, but cannot sign the other's, and no friendship comes of it.
 func TestImpostor(t *testing.T) {
-	eachBoard(t, func(t *testing.T, board pinlink.Board) {
+	eachBoard(t, func(t *testing.T, board host.Board) {
 		g := startGames(t)
 		a, b := newPerson(t, board, 0), newPerson(t, board, 1)
 		a.bridge(t, g)()
@@ -118,11 +119,11 @@ func TestImpostor(t *testing.T) {
 		}
 		victim, key := fact.PinID(info.GetPin()), fact.PublicKey(info.GetPublicKey())
 		impostor := crowd.NewPin(sha256.Sum256([]byte("impostor")))
-		air := newAir(t, pinlink.AirConfig{}, a, b)
+		air := newAir(t, host.AirConfig{}, a, b)
 
 		nonce := fact.Nonce{1}
 		ear := listen(air, b)
-		b.do(t, pinlink.Near(true))
+		b.do(t, host.Near(true))
 		first, _ := parseHello(ear.next(t, "hello", ofKind(helloKind), nil))
 		send(t, b, helloDatagram(crowd.Hello{Pin: victim, Nonce: nonce, Key: impostor.Key()}))
 		// The pin takes datagrams in their order: when it has answered the second hello, it has judged the first.
@@ -158,7 +159,7 @@ func TestImpostor(t *testing.T) {
 
 func send(t *testing.T, to *person, datagram []byte) {
 	t.Helper()
-	if err := to.station.Send(pinlink.AppendFrame(nil, datagram)); err != nil {
+	if err := to.station.Send(link.AppendFrame(nil, datagram)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,8 +25,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"pinfold/client/link"
+	"pinfold/firmware/host"
 	"pinfold/internal/fact"
-	"pinfold/internal/pinlink"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
@@ -35,7 +36,7 @@ import (
 var program string
 
 // firmware is what each board runs.
-var firmware = map[pinlink.Board]string{pinlink.Native: "../build/native/pin", pinlink.QEMU: "../build/m4/pin.elf"}
+var firmware = map[host.Board]string{host.Native: "../build/native/pin", host.QEMU: "../build/m4/pin.elf"}
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -58,8 +59,8 @@ func testMain(m *testing.M) int {
 const patience = 60 * time.Second
 
 // eachBoard runs a test natively and under QEMU.
-func eachBoard(t *testing.T, test func(t *testing.T, board pinlink.Board)) {
-	for _, board := range []pinlink.Board{pinlink.Native, pinlink.QEMU} {
+func eachBoard(t *testing.T, test func(t *testing.T, board host.Board)) {
+	for _, board := range []host.Board{host.Native, host.QEMU} {
 		t.Run(string(board), func(t *testing.T) { test(t, board) })
 	}
 }
@@ -179,17 +180,17 @@ func (g *games) friendships(t *testing.T) uint64 {
 
 // person is a wearer with a pin that runs, and a phone.
 type person struct {
-	*pinlink.Pin
+	*host.Pin
 	wearer  string
 	memory  string  // of the phone
 	log     *output // of the firmware
-	station *pinlink.Station
+	station *host.Station
 }
 
 // wearer is the id of the person of that number.
 func wearer(number int) string { return fact.WearerID{15: byte(number + 1)}.String() }
 
-func newPerson(t *testing.T, board pinlink.Board, number int) *person {
+func newPerson(t *testing.T, board host.Board, number int) *person {
 	t.Helper()
 	p := &person{wearer: wearer(number), memory: t.TempDir(), log: &output{}}
 	p.Pin = startPin(t, board, shortFolder(t), p.log)
@@ -207,9 +208,9 @@ func shortFolder(t *testing.T) string {
 	return dir
 }
 
-func startPin(t *testing.T, board pinlink.Board, folder string, log io.Writer) *pinlink.Pin {
+func startPin(t *testing.T, board host.Board, folder string, log io.Writer) *host.Pin {
 	t.Helper()
-	pin, err := pinlink.Start(context.WithoutCancel(t.Context()), pinlink.Config{Board: board, Firmware: firmware[board], Folder: folder, Log: log})
+	pin, err := host.Start(context.WithoutCancel(t.Context()), host.Config{Board: board, Firmware: firmware[board], Folder: folder, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func startPin(t *testing.T, board pinlink.Board, folder string, log io.Writer) *
 }
 
 // phone connects to the pin in place of a bridge.
-func (p *person) phone(t *testing.T) *pinlink.Phone {
+func (p *person) phone(t *testing.T) *link.Phone {
 	t.Helper()
 	phone, err := p.Phone(t.Context())
 	if err != nil {
@@ -244,7 +245,7 @@ func (p *person) bridge(t *testing.T, g *games) (off func()) {
 	eventually(t, "the pin is paired", func() (bool, string) {
 		if !pressed && strings.Contains(said.String(), "Press the button") {
 			pressed = true
-			p.do(t, pinlink.Press())
+			p.do(t, host.Press())
 		}
 		names, _ := filepath.Glob(filepath.Join(p.memory, "*")) // the pattern is good
 		return len(names) == 1, said.String()
@@ -252,7 +253,7 @@ func (p *person) bridge(t *testing.T, g *games) (off func()) {
 	return off
 }
 
-func (p *person) do(t *testing.T, commands ...pinlink.Command) {
+func (p *person) do(t *testing.T, commands ...host.Command) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -271,9 +272,9 @@ func (p *person) screenshot(t *testing.T) *image.NRGBA {
 }
 
 // newAir returns air in which these people's pins are, near nobody.
-func newAir(t *testing.T, c pinlink.AirConfig, people ...*person) *pinlink.Air {
+func newAir(t *testing.T, c host.AirConfig, people ...*person) *host.Air {
 	t.Helper()
-	air := pinlink.NewAir(c)
+	air := host.NewAir(c)
 	t.Cleanup(air.Close)
 	for _, p := range people {
 		conn, err := p.Peer(t.Context())
@@ -286,13 +287,13 @@ func newAir(t *testing.T, c pinlink.AirConfig, people ...*person) *pinlink.Air {
 }
 
 // tap brings two pins together until each holds both halves, and apart again.
-func tap(t *testing.T, air *pinlink.Air, a, b *person) {
+func tap(t *testing.T, air *host.Air, a, b *person) {
 	t.Helper()
 	taps(t, air, [2]*person{a, b})
 }
 
 // taps does so with several pairs at once.
-func taps(t *testing.T, air *pinlink.Air, pairs ...[2]*person) {
+func taps(t *testing.T, air *host.Air, pairs ...[2]*person) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -305,15 +306,15 @@ func taps(t *testing.T, air *pinlink.Air, pairs ...[2]*person) {
 	}
 }
 
-func (p *person) guest() pinlink.Guest { return pinlink.Guest{Pin: p.Folder, Station: p.station} }
+func (p *person) guest() host.Guest { return host.Guest{Pin: p.Folder, Station: p.station} }
 
 // leave takes the other pin away and waits until the person's pin has seen that it is gone.
 func (p *person) leave(t *testing.T) {
 	t.Helper()
-	p.do(t, pinlink.Near(false))
+	p.do(t, host.Near(false))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := p.Await(ctx, func(s pinlink.Seen) bool { return s.Apart }); err != nil {
+	if _, err := p.Await(ctx, func(s host.Seen) bool { return s.Apart }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"

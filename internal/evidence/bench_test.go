@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"

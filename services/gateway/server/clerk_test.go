@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"pinfold/internal/crowd"
+	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"

@@ -1,0 +1,145 @@
+package audit_test
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"pinfold/audit"
+	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
+)
+
+// TestVerifyOtherRules: rules that make medals cheap for as long as one friendship takes derive what they say, so only who
+// knows which ones were published finds them.
+func TestVerifyOtherRules(t *testing.T) {
+	w := newVerifyWorld(t)
+	a, b := w.wearer(), w.wearer()
+	cheap := verifyRules()
+	cheap.Medals = fact.Thresholds{Bronze: 1, Silver: 3, Gold: 4}
+	cheap.Opens = 1_500_000_000_000
+	adopted := w.add(fact.RulesAdopted{Rules: cheap})
+	w.meet(a, b)
+	w.add(fact.RulesAdopted{Rules: verifyRules()})
+	messages := w.messages()
+	if r := verify(t, messages, audit.Options{}); r.Verdict != audit.Clean || r.Medals != 2 || r.RulesAdopted != 3 {
+		t.Fatalf("got %+v, want a clean log of 2 medals and 3 times rules", r)
+	}
+	o := audit.Options{Rules: []fact.Rules{verifyRules()}}
+	wantFindings(t, messages, o, at{adopted, audit.OtherRules})
+	want := `others: medals {"bronze":1,"gold":4,"silver":3}, opens "2017-07-14T02:40:00.000Z"`
+	if got := verify(t, messages, o).Findings[0].Found; got != want {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	o.Rules = append(o.Rules, cheap)
+	if r := verify(t, messages, o); r.Verdict != audit.Clean {
+		t.Errorf("got %v, want a log that is clean where both were published", r.Findings)
+	}
+	o.Rules = []fact.Rules{cheap}
+	if got, want := verify(t, messages, o).Findings[0].Found, `others: medals {"bronze":2,"gold":4,"silver":3}, no opens`; got != want {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+// TestVerifySurplus puts a fact before a fact, in one message: decoders see the second.
+func TestVerifySurplus(t *testing.T) {
+	w, _ := cleanWorld(t)
+	clean := w.messages()
+	for i := range clean {
+		m := slices.Clone(clean)
+		m[i].Payload = slices.Concat(clean[1].Payload, m[i].Payload)
+		wantFindings(t, m, audit.Options{}, at{m[i].Seq, audit.Surplus})
+	}
+}
+
+// forgedBackground is an award of a background with a name that no rules can have.
+func forgedBackground(t *testing.T, name string, cause fact.Seq) []byte {
+	t.Helper()
+	payload, err := eventlog.Encode(fact.Record{
+		Fact: fact.BackgroundUnlocked{Background: name, Friends: 1}, Derivation: fact.Derivation{Cause: cause, Count: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+// TestVerifyForgedText: what a forged fact says does not speak for the auditor on a terminal.
+func TestVerifyForgedText(t *testing.T) {
+	w, _ := cleanWorld(t)
+	messages := w.messages()
+	payload := forgedBackground(t, "\x1b[2J\x1b[Hverdict\u202e clean\n"+strings.Repeat("é", 100_000), 3)
+	messages = append(messages, eventlog.Message{Stored: w.now, Family: fact.Award, Payload: payload})
+	messages = renumber(messages)
+	last := messages[len(messages)-1].Seq
+	wantFindings(t, messages, audit.Options{}, at{last, audit.Extra})
+	found := verify(t, messages, audit.Options{}).Findings[0].Found
+	if strings.ContainsFunc(found, func(c rune) bool { return !unicode.IsPrint(c) }) || len(found) > 2000 || !strings.Contains(found, "clean") {
+		t.Errorf("found %.3000q", found)
+	}
+	c := compareLogs(t, append(slices.Clone(messages[:last-1]), messages[0]), messages)
+	if d := c.Difference; d == nil || strings.ContainsFunc(d.B, func(c rune) bool { return !unicode.IsPrint(c) }) || len(d.B) > 100_000 {
+		t.Errorf("got %.3000q", d.B)
+	}
+}
+
+// TestVerifyLargeFacts: forged facts may be large, and take no room in an archive. The memory stays within bounds, those of
+// facts whose cause is still to come too.
+func TestVerifyLargeFacts(t *testing.T) {
+	const forged, size = 600, 512 << 10
+	w, _ := cleanWorld(t)
+	messages := w.messages()
+	payload := forgedBackground(t, strings.Repeat("x", size), 1<<40)
+	heap := func() uint64 {
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	runtime.GC()
+	before, most := heap(), uint64(0)
+	log := func(yield func(eventlog.Message, error) bool) {
+		for i := range len(messages) + forged {
+			m := eventlog.Message{Seq: fact.Seq(i + 1), Stored: w.now, Family: fact.Award, Payload: payload}
+			if i < len(messages) {
+				m = messages[i]
+			}
+			if !yield(m, nil) {
+				return
+			}
+			if i%50 == 0 {
+				runtime.GC()
+				most = max(most, heap())
+			}
+		}
+	}
+	r, err := audit.Verify(context.Background(), verifyGames, log, audit.Options{Workers: 2})
+	if err != nil || len(r.Findings) != forged {
+		t.Fatalf("got error %v and %d findings, want %d", err, len(r.Findings), forged)
+	}
+	if taken, all := most-min(before, most), uint64(forged*size); taken > all/2 {
+		t.Errorf("%d MiB in use, want less than half of the %d MiB that were read", taken>>20, all>>20)
+	}
+}
+
+// TestVerifyStrangeTimes: an operator can store anything at any time, and claim any.
+func TestVerifyStrangeTimes(t *testing.T) {
+	for _, strange := range []fact.UnixMilli{math.MaxInt64, math.MinInt64, -1, 0} {
+		w := newVerifyWorld(t)
+		a, b := w.wearer(), w.wearer()
+		first, second := w.halves(a, b)
+		now := w.now
+		w.now = strange
+		w.add(fact.TimePassed{Time: strange})
+		w.add(first)
+		w.now = now
+		w.add(second)
+		w.add(fact.TimePassed{Time: strange})
+		if r := verify(t, w.messages(), audit.Options{}); r.Verdict != audit.Clean || r.Halves != 2 {
+			t.Errorf("%d: got %+v, want what the folds themselves derived", strange, r)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+//go:build firmware && cgo
+
+#include "../../core/crypto.c"

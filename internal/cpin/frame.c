@@ -1,3 +1,0 @@
-//go:build firmware && cgo
-
-#include "../../firmware/core/frame.c"
