@@ -104,7 +104,11 @@ func (s *session) printStatus(r statusReport) error {
 	fmt.Fprintln(w, "service\tserving\tseq\tsettled\thead\tlag\tepoch\tadmin")
 	for _, p := range r.Processes {
 		for _, at := range p.Services {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", at.Name, yesNo(at.Serving), at.Seq, at.Settled, at.Head, at.Lag, at.Epoch, p.Admin)
+			head, lag := fmt.Sprint(at.Head), fmt.Sprint(at.Lag)
+			if p.LogError != "" {
+				head, lag = "?", "?"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%s\n", at.Name, yesNo(at.Serving), at.Seq, at.Settled, head, lag, at.Epoch, p.Admin)
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -114,9 +118,7 @@ func (s *session) printStatus(r statusReport) error {
 		for _, at := range p.Services {
 			s.printNumbers(at)
 		}
-		if p.LogError != "" {
-			fmt.Fprintf(s.stderr, "%s: head and lag are old, the log does not answer: %s\n", p.Admin, p.LogError)
-		}
+		s.printReasons(p)
 	}
 	if len(r.Silent) > 0 {
 		fmt.Fprintf(s.stderr, "No answer at %s.\n", strings.Join(r.Silent, ", "))
@@ -134,6 +136,18 @@ func (s *session) printNumbers(at serve.ServiceStatus) {
 		fmt.Fprintf(s.stdout, " %s %d", strings.ReplaceAll(name, "_", " "), at.Numbers[name])
 	}
 	fmt.Fprintln(s.stdout)
+}
+
+// printReasons prints what is said against a process and its services, each in a line.
+func (s *session) printReasons(p processStatus) {
+	for _, reason := range p.Reasons {
+		fmt.Fprintf(s.stdout, "%s: %s\n", p.Admin, reason)
+	}
+	for _, at := range p.Services {
+		for _, reason := range at.Reasons {
+			fmt.Fprintf(s.stdout, "%s: %s\n", at.Name, reason)
+		}
+	}
 }
 
 func yesNo(yes bool) string {

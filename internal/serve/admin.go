@@ -39,8 +39,9 @@ type Admin struct {
 	registry *prometheus.Registry
 	head     logEnd
 
-	mu    sync.RWMutex // held for reading while a service is looked at
-	shown map[string]*shown
+	mu      sync.RWMutex // held for reading while a service is looked at
+	shown   map[string]*shown
+	process []func() []string // see AddReasons
 }
 
 // shown is a running service.
@@ -50,6 +51,7 @@ type shown struct {
 	server  *Server
 	view    string // path of the view's file
 	numbers func() map[string]uint64
+	reasons func() []string
 }
 
 // OpenAdmin opens the admin listener, on a loopback address, of a process that is to run the services of these names. An
@@ -81,6 +83,17 @@ func (a *Admin) Close() {
 	if a != nil {
 		_ = a.listener.Close() // Run has closed it, or nobody came
 	}
+}
+
+// AddReasons adds what the process itself has to say against it, beside its services: see API.Reasons. It is shown whether
+// they serve or not.
+func (a *Admin) AddReasons(reasons func() []string) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.process = append(a.process, reasons)
 }
 
 // show shows a running service until leave is called, which returns once nobody looks at the service any more.
@@ -193,21 +206,29 @@ func onlyLocal(next http.Handler) http.Handler {
 	})
 }
 
-// readyz answers 200 when all services of the process serve, and else 503 with those that do not.
+// readyz answers 503 while no service of the process serves, and else 200, with all that is said against it.
 func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
-	var waiting []string
-	a.mu.RLock()
-	for _, name := range a.expected {
-		if !a.serving(name) {
-			waiting = append(waiting, name)
+	status := a.Status()
+	serving, reasons := 0, status.Reasons
+	for _, s := range status.Services {
+		if s.Serving {
+			serving++
+		} else {
+			reasons = append(reasons, s.Name+" does not serve")
+		}
+		for _, r := range s.Reasons {
+			reasons = append(reasons, s.Name+": "+r)
 		}
 	}
-	a.mu.RUnlock()
-	if len(waiting) > 0 {
-		http.Error(w, "not serving: "+strings.Join(waiting, ", "), http.StatusServiceUnavailable)
-		return
+	text := strings.Join(reasons, "; ")
+	switch {
+	case serving == 0:
+		http.Error(w, "not ready: "+text, http.StatusServiceUnavailable)
+	case text != "":
+		fmt.Fprintln(w, "ready, but: "+text)
+	default:
+		fmt.Fprintln(w, "ready")
 	}
-	fmt.Fprintln(w, "ready")
 }
 
 // serving reports whether the service serves. The caller holds a.mu.

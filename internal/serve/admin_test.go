@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -91,7 +94,7 @@ func idleService(t *testing.T, a *Admin, log eventlog.Log, ready <-chan struct{}
 	go func() {
 		ended <- Run(ctx, c, log, idle{}, func(*fold.Runner) API {
 			return API{
-				Register: noServices, Numbers: idleNumbers,
+				Register: noServices, Numbers: idleNumbers, Reasons: func() []string { return []string{"marbles are lost"} },
 				Ready:   func() error { catching <- struct{}{}; <-ready; return nil },
 				Metrics: []prometheus.Collector{prometheus.NewGauge(prometheus.GaugeOpts{Name: "pinfold_marbles", Help: "Marbles."})},
 			}
@@ -143,16 +146,16 @@ func TestAdmin(t *testing.T) {
 	wantAnswer(t, a, "/healthz", http.StatusOK, "alive")
 	wantAnswer(t, a, "/debug/pprof/goroutine?debug=1", http.StatusOK, "goroutine profile")
 	for range 2 {
-		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not serving: idle, absent\n")
+		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not ready: idle does not serve; absent does not serve\n")
 		wantAnswer(t, a, "/digest", http.StatusOK, "[]\n")
 		checkScrape(t, a, false)
 		ready, catching := make(chan struct{}), make(chan struct{})
 		address, stop := idleService(t, a, log, ready, catching)
 		<-catching
-		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "idle")
+		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "idle does not serve")
 		close(ready)
 		awaitHealth(t, address)
-		wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not serving: absent\n")
+		wantAnswer(t, a, "/readyz", http.StatusOK, "ready, but: idle: marbles are lost; absent does not serve\n")
 		checkStatus(t, a)
 		wantAnswer(t, a, "/digest", http.StatusOK, `[{"service":"idle","epoch":1,"seq":2,`+
 			`"digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]`)
@@ -173,6 +176,9 @@ func checkStatus(t *testing.T, a *Admin) {
 	}
 	if len(got.Services) != 2 || got.Services[0].Numbers["marbles"] != 7 {
 		t.Fatalf("got %+v, want two services, the first with 7 marbles", got)
+	}
+	if got := got.Services[0].Reasons; !slices.Equal(got, []string{"marbles are lost"}) {
+		t.Errorf("got the reasons %q, want the service's own", got)
 	}
 	got.Services[0].Numbers, got.Services[1].Numbers = nil, nil
 	const epoch = 1
@@ -196,6 +202,7 @@ func checkScrape(t *testing.T, a *Admin, running bool) {
 	for _, name := range []string{
 		`pinfold_fold_seq{service="idle"} 2`, `pinfold_fold_settled_seq{service="idle"} 2`, `pinfold_fold_lag{service="idle"} 0`,
 		`pinfold_view_bytes{service="idle"}`, `pinfold_serving{service="idle"} 1`, "pinfold_marbles",
+		`pinfold_reasons{service="idle"} 1`, "pinfold_log_answers 1", "pinfold_log_head_seq 2",
 		`pinfold_grpc_calls_total{code="OK",method="grpc.health.v1.Health/Check",service="idle"} 1`,
 		`pinfold_grpc_call_seconds_count{method="grpc.health.v1.Health/Check",service="idle"} 1`,
 	} {
@@ -278,6 +285,37 @@ func TestHeadIsAskedOnce(t *testing.T) {
 	}
 	if log.asked != 1 {
 		t.Errorf("asked %d times, want 1", log.asked)
+	}
+}
+
+// TestReadyz: a process is not ready while none of its services serves; whatever else is said against it stands in the
+// text of one that is. Without an answer of the log nobody is told a lag.
+func TestReadyz(t *testing.T) {
+	var away atomic.Bool
+	log := eventlog.NewMemory(idleClock, eventlog.Faults{Enter: func(call string) error {
+		if away.Load() && call == "Head" {
+			return eventlog.ErrUnreachable
+		}
+		return nil
+	}})
+	a, stopAdmin := runAdmin(t, "idle")
+	defer stopAdmin()
+	a.AddReasons(func() []string { return []string{"the roof leaks"} })
+	wantAnswer(t, a, "/readyz", http.StatusServiceUnavailable, "not ready: the roof leaks; idle does not serve\n")
+	ready, catching := make(chan struct{}), make(chan struct{}, 1)
+	close(ready)
+	address, stop := idleService(t, a, log, ready, catching)
+	defer stop()
+	awaitHealth(t, address)
+	wantAnswer(t, a, "/readyz", http.StatusOK, "ready, but: the roof leaks; idle: marbles are lost\n")
+	away.Store(true)
+	a.head.mu.Lock()
+	a.head.asked = time.Time{} // as if it were long ago
+	a.head.mu.Unlock()
+	wantAnswer(t, a, "/readyz", http.StatusOK, "ready, but: the log does not answer: "+eventlog.ErrUnreachable.Error()+"; the roof leaks; idle: marbles are lost\n")
+	_, scrape := adminGet(t, a, "/metrics")
+	if !strings.Contains(scrape, "\npinfold_log_answers 0\n") || strings.Contains(scrape, "\npinfold_fold_lag{") || strings.Contains(scrape, "\npinfold_log_head_seq") {
+		t.Errorf("got %s, want a log that does not answer, and no lag behind it", scrape)
 	}
 }
 

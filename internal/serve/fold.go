@@ -37,6 +37,9 @@ type API struct {
 	Tasks []func(context.Context) error
 	// Numbers, if not nil, returns what /status shows of the service beside its fold, by name.
 	Numbers func() map[string]uint64
+	// Reasons, if not nil, returns what is to be said against the service though it serves, one short text for each,
+	// without ids of wearers and pins: /readyz, /status and `pinfold status` show it. It is called often and must not wait.
+	Reasons func() []string
 	// Metrics are the service's own. No label may hold a wearer or a pin.
 	Metrics []prometheus.Collector
 }
@@ -59,7 +62,7 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	server := New(c.Logger)
 	a := api(runner)
 	a.Register(server)
-	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers}, a.Metrics)
+	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers, reasons: a.Reasons}, a.Metrics)
 	if err != nil {
 		return err
 	}

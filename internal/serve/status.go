@@ -20,6 +20,8 @@ type Status struct {
 	Services []ServiceStatus `json:"services"`
 	// LogError says why the end of the log is not known: Head and Lag are then as of when it last was.
 	LogError string `json:"log_error,omitempty"`
+	// Reasons are what is said against the process as a whole. That the log does not answer is one.
+	Reasons []string `json:"reasons,omitempty"`
 }
 
 // ServiceStatus is where one service stands. Sequences are those of the log, 0 = none yet.
@@ -33,6 +35,8 @@ type ServiceStatus struct {
 	Lag     uint64 `json:"lag"`     // facts that are not folded yet
 	// Numbers are the service's own, by name.
 	Numbers map[string]uint64 `json:"numbers,omitempty"`
+	// Reasons are what is said against the service.
+	Reasons []string `json:"reasons,omitempty"`
 }
 
 // Status returns where the services stand, in the order in which OpenAdmin was given them. A service that does not run, or
@@ -44,6 +48,10 @@ func (a *Admin) Status() Status {
 	var s Status
 	if err != nil {
 		s.LogError = err.Error()
+		s.Reasons = append(s.Reasons, "the log does not answer: "+s.LogError)
+	}
+	for _, reasons := range a.process {
+		s.Reasons = append(s.Reasons, reasons()...)
 	}
 	for _, name := range a.expected {
 		s.Services = append(s.Services, a.statusOf(name, head))
@@ -64,6 +72,9 @@ func (a *Admin) statusOf(name string, head eventlog.Head) ServiceStatus {
 	at.Lag = at.Head - at.Seq
 	if s.numbers != nil {
 		at.Numbers = s.numbers()
+	}
+	if s.reasons != nil {
+		at.Reasons = s.reasons()
 	}
 	return at
 }
@@ -106,8 +117,8 @@ func (a *Admin) snapshot(name string) (at fold.Snapshot, running bool, err error
 const (
 	// headAge is how long the log's answer about its end is used, so that looking costs the log nothing.
 	headAge = time.Second
-	// headTimeout is how long the log may take to answer.
-	headTimeout = time.Second
+	// headTimeout is how long the log may take to answer. Probes ask for readiness with a deadline of a second.
+	headTimeout = 500 * time.Millisecond
 )
 
 // logEnd is the log's last answer about its end.
@@ -118,13 +129,17 @@ type logEnd struct {
 	err   error
 }
 
-// logEnd returns the end of the log as it was at most headAge ago. On an error it is the last one that was known.
+// logEnd returns the end of the log as it was at most headAge ago, the zero Head while no service runs. On an error it is
+// the last one that was known.
 func (a *Admin) logEnd() (eventlog.Head, error) {
 	log := a.anyLog()
+	if log == nil {
+		return eventlog.Head{}, nil
+	}
 	end := &a.head
 	end.mu.Lock()
 	defer end.mu.Unlock()
-	if log == nil || time.Since(end.asked) < headAge {
+	if time.Since(end.asked) < headAge {
 		return end.head, end.err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), headTimeout) // all who wait get the answer, whoever asked
@@ -160,20 +175,25 @@ var (
 	descSettled = serviceMetric("pinfold_fold_settled_seq", "The sequence of the log up to which all that follows from the facts is in the log.")
 	descLag     = serviceMetric("pinfold_fold_lag", "Facts of the log that are not folded yet.")
 	descView    = serviceMetric("pinfold_view_bytes", "Size of the file of the view.")
+	descReasons = serviceMetric("pinfold_reasons", "How much /readyz says against the service.")
+	descAnswers = prometheus.NewDesc("pinfold_log_answers", "1 while the log says where it ends, else 0: the head and the lag are not known then.", nil, nil)
 	descHead    = prometheus.NewDesc("pinfold_log_head_seq", "The sequence of the last fact of the log, at most a second old.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (m foldMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descServing, descSeq, descSettled, descLag, descView, descHead} {
+	for _, d := range []*prometheus.Desc{descServing, descSeq, descSettled, descLag, descView, descReasons, descAnswers, descHead} {
 		to <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (m foldMetrics) Collect(to chan<- prometheus.Metric) {
-	head, _ := m.admin.logEnd() // without an answer the last one stands
-	if head.Last > 0 {
+	head, err := m.admin.logEnd()
+	if err != nil || head.Epoch > 0 {
+		to <- gauge(descAnswers, one(err == nil))
+	}
+	if err == nil && head.Last > 0 {
 		to <- gauge(descHead, uint64(head.Last))
 	}
 	m.admin.mu.RLock()
@@ -184,7 +204,10 @@ func (m foldMetrics) Collect(to chan<- prometheus.Metric) {
 		if s := m.admin.shown[name]; s != nil {
 			to <- gauge(descSeq, at.Seq, name)
 			to <- gauge(descSettled, at.Settled, name)
-			to <- gauge(descLag, at.Lag, name)
+			to <- gauge(descReasons, uint64(len(at.Reasons)), name)
+			if err == nil { // a lag behind an end that is old would look like none
+				to <- gauge(descLag, at.Lag, name)
+			}
 			if info, err := os.Stat(s.view); err == nil {
 				to <- gauge(descView, uint64(info.Size()), name)
 			}
