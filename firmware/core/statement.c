@@ -11,6 +11,7 @@ static const uint8_t magic_half[MAGIC_SIZE] = {'P', 'F', 'H', '1'};
 static const uint8_t magic_steps[MAGIC_SIZE] = {'P', 'F', 'S', '1'};
 static const uint8_t magic_proof[MAGIC_SIZE] = {'P', 'F', 'P', '1'};
 static const uint8_t magic_tap[MAGIC_SIZE] = {'P', 'F', 'T', '1'};
+static const uint8_t magic_digits[MAGIC_SIZE] = {'P', 'F', 'D', '1'};
 
 /* Reads a time; one before the epoch comes out as -1. */
 static int64_t get_time(const uint8_t *from)
@@ -106,6 +107,11 @@ enum statement_rule statement_build_half(uint8_t bytes[STATEMENT_HALF_SIZE], con
 	return STATEMENT_OK;
 }
 
+static bool slots_in_range(uint32_t first, uint8_t n)
+{
+	return n >= 1 && n <= STATEMENT_MAX_SLOTS && first <= UINT32_MAX - (n - 1u);
+}
+
 enum statement_rule statement_parse_steps(struct step_report *report, const uint8_t *bytes, size_t size)
 {
 	if (!has_magic(bytes, size, magic_steps)) {
@@ -114,8 +120,9 @@ enum statement_rule statement_parse_steps(struct step_report *report, const uint
 	if (size < STATEMENT_STEPS_HEADER) {
 		return STATEMENT_MALFORMED;
 	}
+	uint32_t first = get32(bytes + 16);
 	uint8_t n = bytes[20];
-	if (n < 1 || n > STATEMENT_MAX_SLOTS || size != STATEMENT_STEPS_HEADER + 2u * n) {
+	if (!slots_in_range(first, n) || size != STATEMENT_STEPS_HEADER + 2u * n) {
 		return STATEMENT_MALFORMED;
 	}
 	if (!all_zero(bytes + 21, 3)) {
@@ -123,7 +130,7 @@ enum statement_rule statement_parse_steps(struct step_report *report, const uint
 	}
 	memcpy(report->pin, bytes + 4, sizeof report->pin);
 	report->counter = get32(bytes + 12);
-	report->first_slot = get32(bytes + 16);
+	report->first_slot = first;
 	report->n = n;
 	memset(report->steps, 0, sizeof report->steps);
 	for (size_t i = 0; i < n; i++) {
@@ -135,7 +142,7 @@ enum statement_rule statement_parse_steps(struct step_report *report, const uint
 enum statement_rule statement_build_steps(uint8_t bytes[STATEMENT_MAX_SIZE], size_t *size,
                                           const struct step_report *report)
 {
-	if (report->n < 1 || report->n > STATEMENT_MAX_SLOTS) {
+	if (!slots_in_range(report->first_slot, report->n)) {
 		return STATEMENT_MALFORMED;
 	}
 	memcpy(bytes, magic_steps, MAGIC_SIZE);
@@ -196,4 +203,16 @@ void statement_pin_id(uint8_t pin[STATEMENT_PIN_SIZE], const uint8_t public_key[
 	uint8_t hash[PIN_HASH_SIZE];
 	pin_sha256(hash, &key, 1);
 	memcpy(pin, hash, STATEMENT_PIN_SIZE);
+}
+
+void statement_digits(char digits[STATEMENT_DIGITS + 1], const uint8_t challenge[STATEMENT_CHALLENGE_SIZE])
+{
+	const struct pin_part parts[] = {{magic_digits, MAGIC_SIZE}, {challenge, STATEMENT_CHALLENGE_SIZE}};
+	uint8_t hash[PIN_HASH_SIZE];
+	pin_sha256(hash, parts, sizeof parts / sizeof *parts);
+	uint64_t number = (uint64_t)get32(hash) << 32 | get32(hash + 4);
+	for (size_t i = STATEMENT_DIGITS; i-- > 0; number /= 10) {
+		digits[i] = (char)('0' + number % 10);
+	}
+	digits[STATEMENT_DIGITS] = 0;
 }

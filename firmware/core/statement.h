@@ -1,5 +1,5 @@
 /* What pins sign, in the fixed layouts of design section 4: the half of a tap, the step report and the proof of
- * possession; also the id of a tap and of a pin. The twin of Go's internal/statement, and held to it by the vectors in
+ * possession; also the id of a tap and of a pin, and the digits of a challenge. The twin of Go's internal/statement, and held to it by the vectors in
  * proto/testdata/statements.json.
  *
  * Each statement has exactly one form in bytes. A parse function accepts that form alone; a build function writes
@@ -23,12 +23,13 @@
 #define STATEMENT_NONCE_SIZE 16u
 #define STATEMENT_CHALLENGE_SIZE 32u
 #define STATEMENT_TAP_SIZE 16u
+#define STATEMENT_DIGITS 6u
 
 /* The rules, in the order in which they are checked. */
 enum statement_rule {
 	STATEMENT_OK,
 	STATEMENT_UNKNOWN_MAGIC,     /* the first 4 bytes are not those of the kind asked for, or there are fewer */
-	STATEMENT_MALFORMED,         /* the length is not that of the layout, or a time, link or n is out of range */
+	STATEMENT_MALFORMED,         /* the length is not that of the layout, or a time, link, n or slot is out of range */
 	STATEMENT_RESERVED_NOT_ZERO, /* a byte that the layout sets to zero is not */
 	STATEMENT_SELF_TAP,          /* a half whose two pins are the same */
 };
@@ -60,7 +61,7 @@ struct half {
 struct step_report {
 	uint8_t pin[STATEMENT_PIN_SIZE];
 	uint32_t counter;
-	uint32_t first_slot; /* quarter hours since the Unix epoch; the last slot may lie beyond 32 bits */
+	uint32_t first_slot; /* quarter hours since the Unix epoch; the last slot is within 32 bits too */
 	uint8_t n;           /* 1 to STATEMENT_MAX_SLOTS */
 	uint16_t steps[STATEMENT_MAX_SLOTS];
 };
@@ -90,5 +91,9 @@ void statement_tap_id(uint8_t tap[STATEMENT_TAP_SIZE], const struct half *half);
 
 /* Derives a pin's id: the first 8 bytes of the SHA-256 of its public key. */
 void statement_pin_id(uint8_t pin[STATEMENT_PIN_SIZE], const uint8_t public_key[PIN_PUBLIC_KEY_SIZE]);
+
+/* Writes the digits by which a person sees that the app speaks of the same challenge, design section 4: the first 8 bytes
+ * of SHA-256(PFD1 || challenge) as a number, modulo 1,000,000. ASCII, ended by a zero. */
+void statement_digits(char digits[STATEMENT_DIGITS + 1], const uint8_t challenge[STATEMENT_CHALLENGE_SIZE]);
 
 #endif

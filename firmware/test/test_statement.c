@@ -19,6 +19,7 @@
 #define VECTOR_STEPS(...)
 #define VECTOR_PROOF(...)
 #define VECTOR_TAP(...)
+#define VECTOR_DIGITS(...)
 #define VECTOR_REFUSED(...)
 
 static const struct {
@@ -80,6 +81,16 @@ static const struct {
 #include "vectors.inc"
 #undef VECTOR_TAP
 #define VECTOR_TAP(...)
+};
+
+static const struct {
+	const char *challenge, *digits;
+} challenges[] = {
+#undef VECTOR_DIGITS
+#define VECTOR_DIGITS(...) {__VA_ARGS__},
+#include "vectors.inc"
+#undef VECTOR_DIGITS
+#define VECTOR_DIGITS(...)
 };
 
 static const struct {
@@ -252,6 +263,18 @@ static void test_taps(void **state)
 	}
 }
 
+static void test_digits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LENGTH(challenges); i++) {
+		uint8_t challenge[STATEMENT_CHALLENGE_SIZE];
+		char got[STATEMENT_DIGITS + 1];
+		UNHEX(challenge, challenges[i].challenge);
+		statement_digits(got, challenge);
+		assert_string_equal(got, challenges[i].digits);
+	}
+}
+
 static enum statement_rule parse(const uint8_t *bytes, size_t n)
 {
 	struct half half;
@@ -314,6 +337,8 @@ static void test_what_is_not_built(void **state)
 	struct step_report report = {.n = 0};
 	assert_int_equal(statement_build_steps(bytes, &size, &report), STATEMENT_MALFORMED);
 	report.n = 33;
+	assert_int_equal(statement_build_steps(bytes, &size, &report), STATEMENT_MALFORMED);
+	report = (struct step_report){.first_slot = UINT32_MAX, .n = 2};
 	assert_int_equal(statement_build_steps(bytes, &size, &report), STATEMENT_MALFORMED);
 	struct proof proof = {.time_ms = INT64_MIN};
 	assert_int_equal(statement_build_proof(bytes, &proof), STATEMENT_MALFORMED);
@@ -395,13 +420,14 @@ int main(void)
 		cmocka_unit_test(test_step_reports),
 		cmocka_unit_test(test_proofs),
 		cmocka_unit_test(test_taps),
+		cmocka_unit_test(test_digits),
 		cmocka_unit_test(test_must_be_refused),
 		cmocka_unit_test(test_what_is_not_built),
 		cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_small_order_keys),
 		cmocka_unit_test(test_crc),
 	};
-	printf("vectors: %zu pins, %zu halves, %zu step reports, %zu proofs, %zu taps, %zu refused\n", LENGTH(pins),
-	       LENGTH(halves), LENGTH(reports), LENGTH(proofs), LENGTH(taps), LENGTH(refused));
+	printf("vectors: %zu pins, %zu halves, %zu step reports, %zu proofs, %zu taps, %zu digits, %zu refused\n", LENGTH(pins),
+	       LENGTH(halves), LENGTH(reports), LENGTH(proofs), LENGTH(taps), LENGTH(challenges), LENGTH(refused));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,7 +186,7 @@ func otherReportedFacts() []goldenFact {
 		reported("StepsReported", a.steps(fact.StepReport{Counter: 9, FirstSlot: 1_807_776, Steps: []uint16{0, 1, 65535}}, a.id())),
 		reported("StepsReported, one slot", b.steps(fact.StepReport{Steps: []uint16{0}}, a.id())),
 		reported("StepsReported, 32 slots", b.steps(fact.StepReport{
-			Counter: math.MaxUint32, FirstSlot: math.MaxUint32,
+			Counter: math.MaxUint32, FirstSlot: math.MaxUint32 - (statement.MaxSlots - 1),
 			Steps: full,
 		}, b.id())),
 		reported("BackgroundChosen", fact.BackgroundChosen{Wearer: wearer, Background: "judo"}),

@@ -44,18 +44,37 @@ func AppendProof(dst []byte, p fact.Proof) []byte {
 // Challenge returns what a pin has to sign to be paired with the wearer in these Games, design section 4. The random
 // bytes are fresh for each pairing. It panics where games is not 1 to 32 bytes long, design section 9.
 func Challenge(games string, w fact.WearerID, random [16]byte) fact.Challenge {
+	return challenge("PFC1", games, w[:], random[:])
+}
+
+// SessionChallenge returns what a pin has to sign to open a session for an app, design section 11: the thumbprint is the
+// SHA-256 of RFC 7638 of the app's key. It never equals a Challenge. It panics as Challenge does.
+func SessionChallenge(games string, pin fact.PinID, random [16]byte, thumbprint [sha256.Size]byte) fact.Challenge {
+	return challenge("PFC2", games, pin[:], random[:], thumbprint[:])
+}
+
+func challenge(magic, games string, parts ...[]byte) fact.Challenge {
 	const (
-		magic    = "PFC1"
 		maxGames = 32
+		maxSize  = magicSize + 1 + maxGames + 8 + 16 + sha256.Size
 	)
 	if len(games) < 1 || len(games) > maxGames {
 		panic(fmt.Sprintf("statement: games is %q, want 1 to %d bytes", games, maxGames))
 	}
-	b := make([]byte, 0, len(magic)+1+maxGames+len(w)+len(random))
+	b := make([]byte, 0, maxSize)
 	b = append(b, magic...)
 	b = append(b, byte(len(games)))
 	b = append(b, games...)
-	b = append(b, w[:]...)
-	b = append(b, random[:]...)
+	for _, part := range parts {
+		b = append(b, part...)
+	}
 	return sha256.Sum256(b)
+}
+
+// Digits returns the six digits by which a person sees that pin and app speak of the same challenge, design section 4:
+// the first 8 bytes of SHA-256(PFD1 || challenge) as a number, modulo 1,000,000.
+func Digits(c fact.Challenge) string {
+	const magic = "PFD1"
+	sum := sha256.Sum256(append([]byte(magic), c[:]...))
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(sum[:8])%1_000_000)
 }

@@ -41,12 +41,13 @@ func drawHalf(t *rapid.T) fact.Half {
 }
 
 func drawReport(t *rapid.T) fact.StepReport {
-	return fact.StepReport{
-		Pin:       fact.PinID(drawBytes(t, 8, "pin")),
-		Counter:   drawCounter(t),
-		FirstSlot: fact.Slot(rapid.Uint32().Draw(t, "first slot")),
-		Steps:     rapid.SliceOfN(rapid.Uint16(), 1, statement.MaxSlots).Draw(t, "steps"),
+	r := fact.StepReport{
+		Pin:     fact.PinID(drawBytes(t, 8, "pin")),
+		Counter: drawCounter(t),
+		Steps:   rapid.SliceOfN(rapid.Uint16(), 1, statement.MaxSlots).Draw(t, "steps"),
 	}
+	r.FirstSlot = fact.Slot(rapid.Uint32Range(0, math.MaxUint32-uint32(len(r.Steps)-1)).Draw(t, "first slot"))
+	return r
 }
 
 func drawProof(t *rapid.T) fact.Proof {

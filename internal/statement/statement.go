@@ -1,6 +1,6 @@
 // Package statement turns what pins say into the bytes that they sign, and back: the half of a tap, the step report
 // and the proof of possession, in the fixed layouts of design section 4. It also signs and verifies those bytes, and
-// derives the id of a tap and the challenge of a pairing.
+// derives the id of a tap, the challenges of a pairing and of a session, and the six digits that people compare.
 //
 // Each statement has exactly one form in bytes. A Parse function accepts only that form, so appending what it returned
 // gives the same bytes again; an Append function writes only what the Parse function accepts. Integers are big-endian.
@@ -9,8 +9,8 @@
 // that names the rule:
 //
 //  1. [UnknownMagic]: the first 4 bytes are not those of the kind asked for, or there are fewer than 4.
-//  2. [Malformed]: the length is not that of the layout, a link is not 1 to 3, a number of slots not 1 to 32, or a
-//     time is before the Unix epoch.
+//  2. [Malformed]: the length is not that of the layout, a link is not 1 to 3, a number of slots not 1 to 32, a last
+//     slot past 32 bits, or a time before the Unix epoch.
 //  3. [ReservedNotZero]: a byte that the layout sets to zero is not.
 //  4. [SelfTap]: a half whose two pins are the same.
 //

@@ -149,6 +149,10 @@ func TestErrorText(t *testing.T) {
 		{statement.KindStepReport, with(report, 20, 33), `statement: n of step report is 33, want 1 to 32 slots (MALFORMED)`},
 		{statement.KindStepReport, with(report, 20, 2), `statement: length of step report is 26, want 28 bytes (MALFORMED)`},
 		{
+			statement.KindStepReport, with(statement.AppendStepReport(nil, aReport(3)), 16, 255, 255, 255, 254),
+			`statement: last slot of step report is 4294967296, want at most 4294967295 (MALFORMED)`,
+		},
+		{
 			statement.KindHalf, with(half, 70, 0xab),
 			`statement: reserved of half is 00000000ab00, want only zero bytes (RESERVED_NOT_ZERO)`,
 		},
@@ -197,6 +201,11 @@ func TestAppendPanicsOnWhatParseWouldRefuse(t *testing.T) {
 		{"self tap", half(func(h *fact.Half) { h.Peer = h.Pin }), statement.SelfTap},
 		{"no slots", func() { statement.AppendStepReport(nil, aReport(0)) }, statement.Malformed},
 		{"33 slots", func() { statement.AppendStepReport(nil, aReport(33)) }, statement.Malformed},
+		{"a last slot past 32 bits", func() {
+			r := aReport(2)
+			r.FirstSlot = math.MaxUint32
+			statement.AppendStepReport(nil, r)
+		}, statement.Malformed},
 		{"256 + 1 slots", func() { statement.AppendStepReport(nil, aReport(257)) }, statement.Malformed},
 		{"proof before the epoch", func() { statement.AppendProof(nil, fact.Proof{Time: -1}) }, statement.Malformed},
 	}

@@ -2,6 +2,7 @@ package statement
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 
@@ -9,9 +10,6 @@ import (
 )
 
 // ParseStepReport reads the 24 + 2n bytes of a step report of n slots, design section 4. The steps are a copy.
-//
-// The layout lets the slots run past the largest slot number: whoever counts on from the first one must not do so in
-// 32 bits.
 func ParseStepReport(b []byte) (fact.StepReport, error) {
 	if err := checkMagic(KindStepReport, magicStepReport, b); err != nil {
 		return fact.StepReport{}, err
@@ -26,13 +24,17 @@ func ParseStepReport(b []byte) (fact.StepReport, error) {
 	if err := checkLength(KindStepReport, b, StepReportHeader+2*n); err != nil {
 		return fact.StepReport{}, err
 	}
+	first := fact.Slot(binary.BigEndian.Uint32(b[16:20]))
+	if err := checkLastSlot(first, n); err != nil {
+		return fact.StepReport{}, err
+	}
 	if err := checkReserved(KindStepReport, b[21:StepReportHeader]); err != nil {
 		return fact.StepReport{}, err
 	}
 	return fact.StepReport{
 		Pin:       fact.PinID(b[4:12]),
 		Counter:   fact.Counter(binary.BigEndian.Uint32(b[12:16])),
-		FirstSlot: fact.Slot(binary.BigEndian.Uint32(b[16:20])),
+		FirstSlot: first,
 		Steps:     readSteps(b[StepReportHeader:], n),
 	}, nil
 }
@@ -46,10 +48,13 @@ func readSteps(b []byte, n int) []uint16 {
 }
 
 // AppendStepReport appends the 24 + 2n bytes of the step report to dst, design section 4. It panics where n, the number
-// of slots, is not 1 to 32.
+// of slots, is not 1 to 32, or the last slot does not fit 32 bits.
 func AppendStepReport(dst []byte, r fact.StepReport) []byte {
 	n := len(r.Steps)
 	if err := checkSlots(n); err != nil {
+		panic(err)
+	}
+	if err := checkLastSlot(r.FirstSlot, n); err != nil {
 		panic(err)
 	}
 	dst = slices.Grow(dst, StepReportHeader+2*n)
@@ -67,6 +72,14 @@ func AppendStepReport(dst []byte, r fact.StepReport) []byte {
 func checkSlots(n int) error {
 	if n < 1 || n > MaxSlots {
 		return malformed(KindStepReport, "n", strconv.Itoa(n), "1 to 32 slots")
+	}
+	return nil
+}
+
+// checkLastSlot checks the last of n slots, in 64 bits: it must be one that there is.
+func checkLastSlot(first fact.Slot, n int) error {
+	if last := int64(first) + int64(n) - 1; last > math.MaxUint32 {
+		return malformed(KindStepReport, "last slot", strconv.FormatInt(last, 10), "at most 4294967295")
 	}
 	return nil
 }

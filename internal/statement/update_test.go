@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math/big"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"pinfold/internal/fact"
@@ -86,6 +88,8 @@ func generate(t *testing.T) *vectors {
 		"byte strings are hex; a byte string may be empty",
 		"halves, steps and proofs: the bytes parse to the fields, the fields give the bytes, the signature is the pin's",
 		"taps: the two halves, by their place in halves counted from 0, have this tap id; tap_id is that of the first",
+		"sessions: the challenge that a pin signs to open a session for the app whose key has this SHA-256 thumbprint",
+		"digits: what both screens show of a challenge: the first 8 bytes of SHA-256(PFD1 || challenge), as a number, modulo 1000000",
 		"must_be_refused: rule is the first that is broken, in the order UNKNOWN_MAGIC, MALFORMED, RESERVED_NOT_ZERO, " +
 			"SELF_TAP, BAD_SIGNATURE; the magic tells the kind; the key for the signature is that of pin public_key_of",
 	}
@@ -93,6 +97,8 @@ func generate(t *testing.T) *vectors {
 	g.taps()
 	g.steps()
 	g.proofs()
+	g.sessions()
+	g.digits()
 	g.badMagic()
 	g.badHalves()
 	g.badSteps()
@@ -168,6 +174,7 @@ func (g *generator) steps() {
 	first, second, third := g.v.Pins[0].ID, g.v.Pins[1].ID, g.v.Pins[2].ID
 	g.stepReport(stepsVector{Pin: second, Counter: 0, FirstSlot: 0, Steps: []uint16{0}})
 	g.stepReport(stepsVector{Pin: third, Counter: lastCounter, FirstSlot: lastSlot, Steps: []uint16{65535}})
+	g.stepReport(stepsVector{Pin: third, Counter: lastCounter, FirstSlot: lastSlot - 31, Steps: manySteps(32)})
 	g.stepReport(stepsVector{Pin: first, Counter: 9, FirstSlot: 1807776, Steps: manySteps(32)})
 	g.stepReport(stepsVector{Pin: third, Counter: 261, FirstSlot: 1807808, Steps: manySteps(31)})
 }
@@ -205,6 +212,47 @@ func (g *generator) proof(p proofVector) {
 	b := g.wire(wireProof{[4]byte([]byte("PFP1")), fact.PinID(unhex(g.t, p.Pin)), challenge, p.TimeMS})
 	p.Bytes, p.Signature = hex.EncodeToString(b), g.sign(p.Pin, b)
 	g.v.Proofs = append(g.v.Proofs, p)
+}
+
+func (g *generator) sessions() {
+	first, third := g.v.Pins[0].ID, g.v.Pins[2].ID
+	g.session(sessionVector{Pin: first, Games: "a", Random: nonce0, Thumbprint: nonce0 + nonce1})
+	g.session(sessionVector{Pin: third, Games: "abcdefghijklmnopqrstuvwxyz-01234", Random: nonce3, Thumbprint: nonce2 + nonce3})
+}
+
+func (g *generator) session(s sessionVector) {
+	challenge := sha256.Sum256(slices.Concat([]byte("PFC2"), []byte{byte(len(s.Games))}, []byte(s.Games),
+		unhex(g.t, s.Pin), unhex(g.t, s.Random), unhex(g.t, s.Thumbprint)))
+	s.Challenge = hex.EncodeToString(challenge[:])
+	g.v.Sessions = append(g.v.Sessions, s)
+}
+
+// digits are those of the challenges above, and of the first numbers whose digits begin with zeros: none may be left out.
+func (g *generator) digits() {
+	for _, p := range g.v.Proofs {
+		g.digitsOf(p.Challenge)
+	}
+	for _, s := range g.v.Sessions {
+		g.digitsOf(s.Challenge)
+	}
+	var number [32]byte
+	for zeros := "0"; len(zeros) <= 4; zeros += "0" {
+		for !strings.HasPrefix(digitsOf(number), zeros) {
+			binary.BigEndian.PutUint32(number[28:], binary.BigEndian.Uint32(number[28:])+1)
+		}
+		g.digitsOf(hex.EncodeToString(number[:]))
+	}
+}
+
+func (g *generator) digitsOf(challenge string) {
+	g.v.Digits = append(g.v.Digits, digitsVector{challenge, digitsOf([32]byte(unhex(g.t, challenge)))})
+}
+
+// digitsOf goes by whole numbers of any size, and not by those of 64 bits that it tests.
+func digitsOf(challenge [32]byte) string {
+	sum := sha256.Sum256(append([]byte("PFD1"), challenge[:]...))
+	text := new(big.Int).Mod(new(big.Int).SetBytes(sum[:8]), big.NewInt(1_000_000)).String()
+	return strings.Repeat("0", 6-len(text)) + text
 }
 
 func (g *generator) badMagic() {
@@ -251,6 +299,12 @@ func (g *generator) badSteps() {
 	g.refuse("MALFORMED", "step report that says 0 slots and has 3", g.change(text, 20, 0))
 	g.refuse("MALFORMED", "step report with half a slot too few", unhex(g.t, text[:len(text)-2]))
 	g.refuse("MALFORMED", "step report with half a slot too many", unhex(g.t, text+"00"))
+	for _, past := range []stepsVector{{FirstSlot: lastSlot, Steps: manySteps(2)}, {FirstSlot: lastSlot - 30, Steps: manySteps(32)}, {FirstSlot: lastSlot, Steps: manySteps(32)}} {
+		past.Pin, past.Counter = three.Pin, three.Counter
+		text := hex.EncodeToString(g.stepBytes(past, len(past.Steps)))
+		g.refuse("MALFORMED", fmt.Sprintf("step report of %d slots from %d on, whose last is past 32 bits", len(past.Steps), past.FirstSlot), unhex(g.t, text))
+		g.refuse("MALFORMED", "the same before reserved bytes not zero", g.change(text, 23, 1))
+	}
 	g.refuse("MALFORMED", "step report of 0 slots before reserved bytes not zero", g.change(text[:48], 20, 0, 1))
 	g.refuse("RESERVED_NOT_ZERO", "first reserved byte of a step report", g.change(text, 21, 1))
 	g.refuse("RESERVED_NOT_ZERO", "last reserved byte of a step report", g.change(text, 23, 128))

@@ -18,15 +18,22 @@ const vectorsPath = "../../proto/testdata/statements.json"
 
 // vectors is the shape of the file that Go, C and the browser read. Fields stand in alphabetical order.
 type vectors struct {
+	Digits        []digitsVector  `json:"digits"`
 	Halves        []halfVector    `json:"halves"`
 	MustBeRefused []refusedVector `json:"must_be_refused"`
 	Note          string          `json:"note"`
 	Pins          []pinVector     `json:"pins"`
 	Proofs        []proofVector   `json:"proofs"`
 	Reading       []string        `json:"reading"`
+	Sessions      []sessionVector `json:"sessions"`
 	Steps         []stepsVector   `json:"steps"`
 	TapID         string          `json:"tap_id"` // of halves 0 and 1
 	Taps          []tapVector     `json:"taps"`
+}
+
+type digitsVector struct {
+	Challenge string `json:"challenge"`
+	Digits    string `json:"digits"`
 }
 
 type halfVector struct {
@@ -65,6 +72,14 @@ type proofVector struct {
 	Signature string `json:"signature"`
 	TimeMS    int64  `json:"time_ms"`
 	Wearer    string `json:"wearer"`
+}
+
+type sessionVector struct {
+	Challenge  string `json:"challenge"`
+	Games      string `json:"games"`
+	Pin        string `json:"pin"`
+	Random     string `json:"random"`
+	Thumbprint string `json:"thumbprint"`
 }
 
 type stepsVector struct {
@@ -242,6 +257,27 @@ func TestVectorProofs(t *testing.T) {
 			t.Errorf("challenge of proof %d: got %x, want %x", i, challenge, want.Challenge)
 		}
 		checkSigned(t, v, statement.KindProof, p.Pin, p.Bytes, p.Signature)
+	}
+}
+
+func TestVectorSessions(t *testing.T) {
+	for i, v := range readVectors(t).Sessions {
+		got := statement.SessionChallenge(v.Games, fact.PinID(unhex(t, v.Pin)), [16]byte(unhex(t, v.Random)), [32]byte(unhex(t, v.Thumbprint)))
+		if want := fact.Challenge(unhex(t, v.Challenge)); got != want {
+			t.Errorf("challenge of session %d: got %x, want %x", i, got, want)
+		}
+	}
+}
+
+func TestVectorDigits(t *testing.T) {
+	list := readVectors(t).Digits
+	if len(list) == 0 {
+		t.Fatal("no vectors")
+	}
+	for _, v := range list {
+		if got := statement.Digits(fact.Challenge(unhex(t, v.Challenge))); got != v.Digits {
+			t.Errorf("digits of %s: got %s, want %s", v.Challenge, got, v.Digits)
+		}
 	}
 }
 

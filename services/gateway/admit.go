@@ -73,9 +73,8 @@ func (a Admission) admitSteps(r kv.Reader, f fact.StepsReported, raw []byte) (fa
 	if err := checkAuthor(r, f.Report.Pin, raw, f.Signature); err != nil {
 		return nil, err
 	}
-	// In 64 bits: the last slot of a report may be past what a slot can hold.
-	last := int64(f.Report.FirstSlot) + int64(len(f.Report.Steps)) - 1
-	if err := a.checkTime("last slot", fact.UnixMilli(last*fact.SlotLength.Milliseconds())); err != nil {
+	last := f.Report.FirstSlot + fact.Slot(len(f.Report.Steps)) - 1 // a slot that there is: see statement.ParseStepReport
+	if err := a.checkTime("last slot", last.Start()); err != nil {
 		return nil, err
 	}
 	for i, n := range f.Report.Steps {

@@ -133,6 +133,13 @@ func BuildProof(p fact.Proof) ([]byte, Rule) {
 	return b, rule
 }
 
+// Digits is statement_digits.
+func Digits(challenge fact.Challenge) string {
+	var digits [C.STATEMENT_DIGITS + 1]C.char
+	C.statement_digits(&digits[0], pointer(challenge[:]))
+	return C.GoString(&digits[0])
+}
+
 // PinID is statement_pin_id.
 func PinID(key fact.PublicKey) (id fact.PinID) {
 	C.statement_pin_id(pointer(id[:]), pointer(key[:]))

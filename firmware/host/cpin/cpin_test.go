@@ -35,6 +35,10 @@ type vectors struct {
 		ID   string `json:"id"`
 		Seed string `json:"seed"`
 	} `json:"pins"`
+	Digits []struct {
+		Challenge string `json:"challenge"`
+		Digits    string `json:"digits"`
+	} `json:"digits"`
 	Halves        []signed `json:"halves"`
 	Steps         []signed `json:"steps"`
 	Proofs        []signed `json:"proofs"`
@@ -94,6 +98,11 @@ func TestVectors(t *testing.T) {
 		}
 		if !cpin.Verify(public(key), b, fact.Signature(unhex(t, row.Signature))) {
 			t.Errorf("signature of %s does not verify", row.Bytes)
+		}
+	}
+	for _, row := range v.Digits {
+		if got := cpin.Digits(fact.Challenge(unhex(t, row.Challenge))); got != row.Digits {
+			t.Errorf("digits of %s: got %s, want %s", row.Challenge, got, row.Digits)
 		}
 	}
 	for _, row := range v.MustBeRefused {
@@ -245,6 +254,9 @@ func FuzzBuild(f *testing.F) {
 		copy(p.Challenge[:], b)
 		c, rule = cpin.BuildProof(p)
 		compareBuild(t, p, c, rule, func() []byte { return statement.AppendProof(nil, p) })
+		if got, want := cpin.Digits(p.Challenge), statement.Digits(p.Challenge); got != want {
+			t.Errorf("digits of %x: C %s, Go %s", p.Challenge, got, want)
+		}
 	})
 }
 

@@ -32,6 +32,7 @@ type vectors struct {
 		Halves [2]int
 		TapID  string
 	}
+	Digits        []struct{ Challenge, Digits string }
 	MustBeRefused []struct{ Bytes, PublicKeyOf, Rule, Signature, Why string }
 }
 
@@ -68,6 +69,9 @@ func write(out *bufio.Writer, in io.Reader) error {
 	}
 	for _, t := range v.Taps {
 		row(out, "VECTOR_TAP", t.Halves[0], t.Halves[1], t.TapID)
+	}
+	for _, d := range v.Digits {
+		row(out, "VECTOR_DIGITS", d.Challenge, d.Digits)
 	}
 	for _, r := range v.MustBeRefused {
 		row(out, "VECTOR_REFUSED", r.Why, r.Rule, r.PublicKeyOf, r.Bytes, r.Signature)
