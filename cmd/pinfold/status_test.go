@@ -77,7 +77,7 @@ func TestStatus(t *testing.T) {
 	}
 
 	code, stdout, stderr = pinfold(t, "status", "--admin", w.at.Admin+","+nobody)
-	for _, want := range []string{"service", "rewards", "gateway: statements waiting 0 watchers 0", "No answer at " + nobody} {
+	for _, want := range []string{"service", "rewards", "gateway: notary seq ", " statements waiting 0 watchers 0", "No answer at " + nobody} {
 		if code != exitOK || !strings.Contains(stdout+stderr, want) {
 			t.Errorf("exit code %d and %q, want %q", code, stdout+stderr, want)
 		}

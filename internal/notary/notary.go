@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -51,6 +52,8 @@ type Notary struct {
 
 	at fact.Seq // how many facts the tree and the index hold; of Open, and then of Run
 
+	shownAt atomic.Uint64 // at, for others
+
 	mu    sync.Mutex
 	size  fact.Seq // how many of them are shown: none before they fit what was signed
 	moved chan struct{}
@@ -84,6 +87,9 @@ func (n *Notary) Size() fact.Seq {
 	return n.size
 }
 
+// At returns how many facts the tree holds, shown or not.
+func (n *Notary) At() fact.Seq { return fact.Seq(n.shownAt.Load()) }
+
 // View runs f on the tree and the index of the evidence.
 func (n *Notary) View(f func(kv.Reader) error) error {
 	return n.Tree.View(func(r view.Reader) error { return f(r) })
@@ -110,10 +116,11 @@ func (n *Notary) Wait(ctx context.Context, size fact.Seq) error {
 	}
 }
 
-// How the log is read. Facts that come within a pause go into the tree with one write of the file, unless somebody waits
-// for them: the disk is the log's. A failed reading is tried again after a pause that doubles up to the longest.
+// How the log is read. Facts that come within a pause go into the tree with one write of the file, unless they are very
+// many or somebody waits for them: the disk is the log's. A failed reading is tried again after a pause that doubles up to
+// the longest.
 const (
-	maxRead      = 4096 // facts
+	maxRead      = 8192 // facts
 	pause        = time.Second
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
@@ -166,31 +173,40 @@ func (n *Notary) follow(ctx context.Context) error {
 	}
 	defer reader.Close()
 	for {
-		messages, err := reader.Next(ctx, maxRead)
+		messages, err := n.gather(ctx, reader)
 		if err != nil {
 			return err
 		}
 		if err := n.enter(messages); err != nil {
 			return err
 		}
-		if len(messages) < maxRead {
-			if err := n.rest(ctx); err != nil {
-				return err
-			}
-		}
 	}
 }
 
-// rest returns after a pause, or once somebody waits.
-func (n *Notary) rest(ctx context.Context) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-n.hurry:
-	case <-ctx.Done():
+// gather returns the facts that come within a pause after the next one: at most maxRead of them, and sooner once somebody
+// waits. Behind a backlog these are maxRead, at once.
+func (n *Notary) gather(ctx context.Context, reader eventlog.Reader) ([]eventlog.Message, error) {
+	messages, err := reader.Next(ctx, maxRead)
+	if err != nil {
+		return nil, err
 	}
-	return ctx.Err()
+	gathering, end := context.WithTimeout(ctx, pause)
+	defer end()
+	go func() {
+		select {
+		case <-n.hurry:
+			end()
+		case <-gathering.Done():
+		}
+	}()
+	for len(messages) < maxRead {
+		more, err := reader.Next(gathering, maxRead-len(messages))
+		if err != nil {
+			return messages, ctx.Err() // one of the reader's comes again at the next call
+		}
+		messages = append(messages, more...)
+	}
+	return messages, nil
 }
 
 // errView is wrapped by the errors of the files that the notary keeps.
@@ -225,6 +241,7 @@ func (n *Notary) enter(messages []eventlog.Message) error {
 		return fmt.Errorf("%w: %w", errView, err)
 	}
 	n.at += fact.Seq(len(messages))
+	n.shownAt.Store(uint64(n.at))
 	return n.settle(n.at)
 }
 

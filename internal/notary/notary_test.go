@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -340,6 +342,59 @@ func TestStoreFails(t *testing.T) {
 		bad.fail = true
 		if text, err := n.Checkpoint(15); err == nil || text != "" {
 			t.Errorf("got %q, %v: a checkpoint that is not kept was shown", text, err)
+		}
+	})
+}
+
+// slow is a log of which a reading gets no more than so many facts at a time, as one of a server does.
+type slow struct {
+	eventlog.Log
+	most int
+}
+
+func (l slow) Read(ctx context.Context, from fact.Seq) (eventlog.Reader, error) {
+	r, err := l.Log.Read(ctx, from)
+	return slowReader{r, l.most}, err
+}
+
+type slowReader struct {
+	eventlog.Reader
+	most int
+}
+
+func (r slowReader) Next(ctx context.Context, most int) ([]eventlog.Message, error) {
+	return r.Reader.Next(ctx, min(most, r.most))
+}
+
+func repeated(f fact.Fact, n int) []fact.Fact {
+	list := make([]fact.Fact, n)
+	for i := range list {
+		list[i] = f
+	}
+	return list
+}
+
+// TestPace: behind a backlog the notary does not rest, however few facts a reading gives it. At the end of the log it
+// gathers what comes within a second.
+func TestPace(t *testing.T) {
+	const facts, second = 20_000, 1000
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for range facts / eventlog.MaxBatch {
+			w.appendTo(w.log, repeated(fact.TimePassed{Time: w.now}, eventlog.MaxBatch)...)
+		}
+		w.config.Log = slow{w.log, 100}
+		n := w.open()
+		begin := time.Now()
+		stop := w.run(n)
+		for n.At() < facts {
+			<-time.After(time.Millisecond)
+		}
+		if took := time.Since(begin).Milliseconds(); took > second+1 {
+			t.Errorf("%d facts took %d ms, want no rest before the last of them", facts, took)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

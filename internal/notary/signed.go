@@ -76,6 +76,7 @@ func (n *Notary) fits(ctx context.Context) error {
 		}
 	}
 	n.at = size
+	n.shownAt.Store(uint64(size))
 	return n.settle(size)
 }
 

@@ -42,11 +42,12 @@ func newBatches() prometheus.Histogram {
 	})
 }
 
+func gauge[N int | uint64](name, help string, value func() N) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+}
+
 // metrics are the gateway's own.
 func (a *api) metrics() []prometheus.Collector {
-	gauge := func(name, help string, value func() int) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
-	}
 	return []prometheus.Collector{
 		a.admissions, a.committer.batches,
 		gauge("pinfold_committer_waiting", "Statements that wait for the log.", a.committer.waits),

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,7 +13,6 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
-	"pinfold/internal/notary"
 	"pinfold/internal/rules"
 	"pinfold/internal/serve"
 	"pinfold/internal/view"
@@ -34,17 +32,6 @@ type Config struct {
 	Notary   Notary
 	Now      func() fact.UnixMilli // the clock; nil = this machine's
 }
-
-// Notary says where the gateway keeps the Merkle tree of the log and the checkpoints that it signs of it.
-type Notary struct {
-	Tree  string   // path of the view's file
-	Keys  string   // folder of the key, and of the file of what was signed
-	Every fact.Seq // facts from one checkpoint that is signed unasked to the next
-}
-
-// DefaultEvery is how many facts lie between two checkpoints that are signed unasked. An auditor who keeps them can
-// locate a change of the log to within so many facts; each takes some 200 bytes.
-const DefaultEvery = 1000
 
 // Limits are what admission goes by beside the roster.
 type Limits struct {
@@ -98,37 +85,10 @@ func Run(ctx context.Context, c Config) error {
 			},
 			Ready:   func() error { return checkRules(c.Rules, runner) },
 			Tasks:   []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run, witness.Run},
-			Numbers: a.numbers, Metrics: a.metrics(),
+			Numbers: func() map[string]uint64 { return withNotary(a.numbers(), witness) },
+			Metrics: append(a.metrics(), notaryMetrics(witness)...),
 		}
 	})
-}
-
-// openNotary opens the notary, and its files until closeNotary is called.
-func openNotary(ctx context.Context, c Config, log eventlog.Log) (n *notary.Notary, closeNotary func(), err error) {
-	key, err := notary.LoadKey(c.Notary.Keys, c.Games)
-	if err != nil {
-		return nil, nil, err
-	}
-	tree, err := view.OpenBolt(c.Notary.Tree)
-	if err != nil {
-		return nil, nil, err
-	}
-	signed, err := view.OpenBolt(filepath.Join(c.Notary.Keys, "signed.db"))
-	if err != nil {
-		tree.Close() //nolint:errcheck // nothing was written
-		return nil, nil, err
-	}
-	closeNotary = func() { signed.Close(); tree.Close() } //nolint:errcheck // every commit is durable
-	if err := serve.Reach(ctx, c.Logger, func() (err error) {
-		n, err = notary.Open(ctx, notary.Config{
-			Games: c.Games, Log: log, Logger: c.Logger, Tree: tree, Signed: signed, Key: key, Every: c.Notary.Every,
-		})
-		return err
-	}); err != nil {
-		closeNotary()
-		return nil, nil, err
-	}
-	return n, closeNotary, nil
 }
 
 // begin opens the log, making it if there is none.
