@@ -208,6 +208,12 @@ func withoutSequences(f fact.Fact) fact.Fact {
 	case fact.Unfriended:
 		f.Friendship = 0
 		return f
+	case fact.Blocked:
+		f.After = 0
+		return f
+	case fact.Unblocked:
+		f.After = 0
+		return f
 	case fact.FriendshipRevoked:
 		f.Friendship = 0
 		return f

@@ -1,8 +1,10 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -107,57 +109,64 @@ func toProto(f fact.Fact) (*logv1.Fact, error) {
 	var err error
 	switch f := f.(type) {
 	case fact.PinRegistered:
-		b.PinRegistered = logv1.PinRegistered_builder{PublicKey: f.Key[:]}.Build()
+		b.PinRegistered = ordered(&err, f.Order, logv1.PinRegistered_builder{PublicKey: f.Key[:], Kind: kindToProto(&err, f.Kind)}.Build())
 	case fact.PinPaired:
-		b.PinPaired = logv1.PinPaired_builder{
+		b.PinPaired = ordered(&err, f.Order, logv1.PinPaired_builder{
 			Wearer: f.Wearer[:], Statement: statement.AppendProof(nil, f.Proof),
 			Signature: f.Signature[:], Random: f.Random[:],
-		}.Build()
+		}.Build())
 	case fact.PinRetired:
-		b.PinRetired = logv1.PinRetired_builder{Pin: f.Pin[:], Reason: number[logv1.Retirement](&err, f.Reason)}.Build()
+		b.PinRetired = ordered(&err, f.Order, logv1.PinRetired_builder{Pin: f.Pin[:], Reason: number[logv1.Retirement](&err, f.Reason)}.Build())
 	case fact.WearerErased:
-		b.WearerErased = logv1.WearerErased_builder{Wearer: f.Wearer[:]}.Build()
+		b.WearerErased = ordered(&err, f.Order, logv1.WearerErased_builder{Wearer: f.Wearer[:]}.Build())
 	case fact.RulesAdopted:
 		if err := rules.Check(f.Rules); err != nil {
 			return nil, err
 		}
-		b.RulesAdopted = rulesToProto(f.Rules)
+		b.RulesAdopted = ordered(&err, f.Order, rulesToProto(f.Rules))
 	case fact.TimePassed:
 		b.TimePassed = logv1.TimePassed_builder{TimeMs: int64(f.Time)}.Build()
+	case fact.TimeCorrected:
+		b.TimeCorrected = ordered(&err, f.Order, logv1.TimeCorrected_builder{TimeMs: int64(f.Time)}.Build())
+	case fact.Restored:
+		if err := checkRestored(f); err != nil {
+			return nil, err
+		}
+		b.Restored = logv1.Restored_builder{Epoch: f.Epoch, Kept: uint64(f.Kept), Root: f.Root[:], Operator: f.Operator}.Build()
 	case fact.HalfReported:
 		b.HalfReported = logv1.HalfReported_builder{
 			Statement: statement.AppendHalf(nil, f.Half),
 			Signature: f.Signature[:], Carrier: f.Carrier[:],
 		}.Build()
 	case fact.Unfriended:
-		b.Unfriended = logv1.Unfriended_builder{
+		b.Unfriended = ordered(&err, f.Order, logv1.Unfriended_builder{
 			Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
 			Friendship: uint64(f.Friendship),
-		}.Build()
+		}.Build())
 	case fact.Blocked:
-		b.Blocked = logv1.Blocked_builder{
+		b.Blocked = ordered(&err, f.Order, logv1.Blocked_builder{
 			Wearer: f.Wearer[:], Pin: f.Pin[:], Counter: uint32(f.Counter),
-			Other: f.Other[:],
-		}.Build()
+			Other: f.Other[:], After: uint64(f.After),
+		}.Build())
 	case fact.Unblocked:
-		b.Unblocked = logv1.Unblocked_builder{Wearer: f.Wearer[:], Other: f.Other[:]}.Build()
+		b.Unblocked = ordered(&err, f.Order, logv1.Unblocked_builder{Wearer: f.Wearer[:], Other: f.Other[:], After: uint64(f.After)}.Build())
 	case fact.FriendshipRevoked:
-		b.FriendshipRevoked = logv1.FriendshipRevoked_builder{
+		b.FriendshipRevoked = ordered(&err, f.Order, logv1.FriendshipRevoked_builder{
 			Friendship: uint64(f.Friendship),
 			Reason:     number[logv1.Revocation](&err, f.Reason),
-		}.Build()
+		}.Build())
 	case fact.StepsReported:
 		b.StepsReported = logv1.StepsReported_builder{
 			Statement: statement.AppendStepReport(nil, f.Report),
 			Signature: f.Signature[:], Carrier: f.Carrier[:],
 		}.Build()
 	case fact.BackgroundChosen:
-		b.BackgroundChosen = logv1.BackgroundChosen_builder{Wearer: f.Wearer[:], Background: f.Background}.Build()
+		b.BackgroundChosen = ordered(&err, f.Order, logv1.BackgroundChosen_builder{Wearer: f.Wearer[:], Background: f.Background}.Build())
 	case fact.AwardRevoked:
-		b.AwardRevoked = logv1.AwardRevoked_builder{
+		b.AwardRevoked = ordered(&err, f.Order, logv1.AwardRevoked_builder{
 			AwardCause: uint64(f.Cause), AwardIndex: f.Index,
 			Reason: number[logv1.Revocation](&err, f.Reason),
-		}.Build()
+		}.Build())
 	case fact.FriendshipFormed:
 		b.FriendshipFormed = logv1.FriendshipFormed_builder{Lo: f.Lo[:], Hi: f.Hi[:], Tap: f.Tap[:], Mate: uint64(f.Mate)}.Build()
 	case fact.FriendshipEnded:
@@ -195,6 +204,49 @@ func number[P interface {
 	return p
 }
 
+// kindToProto carries the kind of a pin over. Not to say it is a value too.
+func kindToProto(err *error, k fact.PinKind) logv1.PinKind {
+	if k == 0 {
+		return logv1.PinKind_PIN_KIND_UNSPECIFIED
+	}
+	return number[logv1.PinKind](err, k)
+}
+
+// ordered adds to the message who ordered it, or sets err where Decode would not take it.
+func ordered[M interface {
+	SetSession(v []byte)
+	SetOperator(v string)
+}](err *error, o fact.Order, m M) M {
+	if e := checkOperator(o.Operator); e != nil {
+		*err = e
+	}
+	if o.Session != (fact.SessionID{}) {
+		m.SetSession(o.Session[:])
+	}
+	m.SetOperator(o.Operator)
+	return m
+}
+
+// checkOperator returns an error if the name is none of a desk.
+func checkOperator(name string) error {
+	if name != "" && !operatorName.MatchString(name) {
+		return fmt.Errorf("operator: %.80q: want 1 to 32 of a-z, 0-9 and -, or none", name)
+	}
+	return nil
+}
+
+var operatorName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+
+func checkRestored(f fact.Restored) error {
+	if f.Epoch < 2 {
+		return fmt.Errorf("epoch: %d: a restored log has 2 or more", f.Epoch)
+	}
+	if f.Kept == 0 {
+		return errors.New("kept: 0: a restored log has facts of the epoch before")
+	}
+	return checkOperator(f.Operator)
+}
+
 func rulesToProto(r fact.Rules) *logv1.RulesAdopted {
 	m := logv1.RulesAdopted_builder{
 		Name:                 r.Name,
@@ -230,22 +282,25 @@ func (d *decoder) fail(format string, args ...any) {
 func (d *decoder) fact(m *logv1.Fact) fact.Fact {
 	switch m.WhichFact() {
 	case logv1.Fact_PinRegistered_case:
-		return fact.PinRegistered{Key: fixed[fact.PublicKey](d, "public_key", m.GetPinRegistered().GetPublicKey())}
+		p := m.GetPinRegistered()
+		return fact.PinRegistered{Key: fixed[fact.PublicKey](d, "public_key", p.GetPublicKey()), Kind: d.kind(p.GetKind()), Order: d.order(p)}
 	case logv1.Fact_PinPaired_case:
 		p := m.GetPinPaired()
 		return fact.PinPaired{
 			Wearer: d.wearer("wearer", p.GetWearer()), Proof: parsed(d, statement.ParseProof, p.GetStatement()),
-			Signature: d.signature(p.GetSignature()), Random: fixed[[16]byte](d, "random", p.GetRandom()),
+			Signature: d.signature(p.GetSignature()), Random: fixed[[16]byte](d, "random", p.GetRandom()), Order: d.order(p),
 		}
 	case logv1.Fact_PinRetired_case:
 		p := m.GetPinRetired()
-		return fact.PinRetired{Pin: d.pin("pin", p.GetPin()), Reason: enum[fact.Retirement](d, "reason", p.GetReason())}
+		return fact.PinRetired{Pin: d.pin("pin", p.GetPin()), Reason: enum[fact.Retirement](d, "reason", p.GetReason()), Order: d.order(p)}
 	case logv1.Fact_WearerErased_case:
-		return fact.WearerErased{Wearer: d.wearer("wearer", m.GetWearerErased().GetWearer())}
+		p := m.GetWearerErased()
+		return fact.WearerErased{Wearer: d.wearer("wearer", p.GetWearer()), Order: d.order(p)}
 	case logv1.Fact_RulesAdopted_case:
-		return fact.RulesAdopted{Rules: d.rules(m.GetRulesAdopted())}
-	case logv1.Fact_TimePassed_case:
-		return fact.TimePassed{Time: fact.UnixMilli(m.GetTimePassed().GetTimeMs())}
+		p := m.GetRulesAdopted()
+		return fact.RulesAdopted{Rules: d.rules(p), Order: d.order(p)}
+	case logv1.Fact_TimePassed_case, logv1.Fact_TimeCorrected_case, logv1.Fact_Restored_case:
+		return d.time(m)
 	case logv1.Fact_HalfReported_case:
 		p := m.GetHalfReported()
 		return fact.HalfReported{
@@ -260,12 +315,12 @@ func (d *decoder) fact(m *logv1.Fact) fact.Fact {
 		}
 	case logv1.Fact_BackgroundChosen_case:
 		p := m.GetBackgroundChosen()
-		return fact.BackgroundChosen{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground()}
+		return fact.BackgroundChosen{Wearer: d.wearer("wearer", p.GetWearer()), Background: p.GetBackground(), Order: d.order(p)}
 	case logv1.Fact_AwardRevoked_case:
 		p := m.GetAwardRevoked()
 		return fact.AwardRevoked{
 			Cause: fact.Seq(p.GetAwardCause()), Index: p.GetAwardIndex(),
-			Reason: enum[fact.Revocation](d, "reason", p.GetReason()),
+			Reason: enum[fact.Revocation](d, "reason", p.GetReason()), Order: d.order(p),
 		}
 	case logv1.Fact_Unfriended_case, logv1.Fact_Blocked_case, logv1.Fact_Unblocked_case, logv1.Fact_FriendshipRevoked_case:
 		return d.command(m)
@@ -276,6 +331,27 @@ func (d *decoder) fact(m *logv1.Fact) fact.Fact {
 	return d.derived(m)
 }
 
+// time reads the facts of the time family.
+func (d *decoder) time(m *logv1.Fact) fact.Fact {
+	switch m.WhichFact() {
+	case logv1.Fact_TimeCorrected_case:
+		p := m.GetTimeCorrected()
+		return fact.TimeCorrected{Time: fact.UnixMilli(p.GetTimeMs()), Order: d.order(p)}
+	case logv1.Fact_Restored_case:
+		p := m.GetRestored()
+		f := fact.Restored{
+			Epoch: p.GetEpoch(), Kept: fact.Seq(p.GetKept()), Root: fixed[[32]byte](d, "root", p.GetRoot()),
+			Operator: p.GetOperator(),
+		}
+		if err := checkRestored(f); err != nil {
+			d.fail("%w", err)
+		}
+		return f
+	default:
+		return fact.TimePassed{Time: fact.UnixMilli(m.GetTimePassed().GetTimeMs())}
+	}
+}
+
 // command reads the facts that change what taps made.
 func (d *decoder) command(m *logv1.Fact) fact.Fact {
 	switch m.WhichFact() {
@@ -283,20 +359,27 @@ func (d *decoder) command(m *logv1.Fact) fact.Fact {
 		p := m.GetUnfriended()
 		return fact.Unfriended{
 			Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
-			Counter: fact.Counter(p.GetCounter()), Friendship: fact.Seq(p.GetFriendship()),
+			Counter: fact.Counter(p.GetCounter()), Friendship: fact.Seq(p.GetFriendship()), Order: d.order(p),
 		}
 	case logv1.Fact_Blocked_case:
 		p := m.GetBlocked()
 		return fact.Blocked{
 			Wearer: d.wearer("wearer", p.GetWearer()), Pin: d.pin("pin", p.GetPin()),
 			Counter: fact.Counter(p.GetCounter()), Other: d.wearer("other", p.GetOther()),
+			After: fact.Seq(p.GetAfter()), Order: d.order(p),
 		}
 	case logv1.Fact_Unblocked_case:
 		p := m.GetUnblocked()
-		return fact.Unblocked{Wearer: d.wearer("wearer", p.GetWearer()), Other: d.wearer("other", p.GetOther())}
+		return fact.Unblocked{
+			Wearer: d.wearer("wearer", p.GetWearer()), Other: d.wearer("other", p.GetOther()),
+			After: fact.Seq(p.GetAfter()), Order: d.order(p),
+		}
 	default:
 		p := m.GetFriendshipRevoked()
-		return fact.FriendshipRevoked{Friendship: fact.Seq(p.GetFriendship()), Reason: enum[fact.Revocation](d, "reason", p.GetReason())}
+		return fact.FriendshipRevoked{
+			Friendship: fact.Seq(p.GetFriendship()), Reason: enum[fact.Revocation](d, "reason", p.GetReason()),
+			Order: d.order(p),
+		}
 	}
 }
 
@@ -334,6 +417,31 @@ func (d *decoder) derived(m *logv1.Fact) fact.Fact {
 		d.fail("fact %v is not decoded", m.WhichFact())
 		return fact.TimePassed{}
 	}
+}
+
+// order reads who ordered a fact. There is one way to say that no session did.
+func (d *decoder) order(m interface {
+	GetSession() []byte
+	GetOperator() string
+},
+) fact.Order {
+	o := fact.Order{Operator: m.GetOperator()}
+	if b := m.GetSession(); len(b) > 0 {
+		if o.Session = fixed[fact.SessionID](d, "session", b); o.Session == (fact.SessionID{}) {
+			d.fail("session: all zero: want none, or one that is not")
+		}
+	}
+	if err := checkOperator(o.Operator); err != nil {
+		d.fail("%w", err)
+	}
+	return o
+}
+
+func (d *decoder) kind(k logv1.PinKind) fact.PinKind {
+	if k == logv1.PinKind_PIN_KIND_UNSPECIFIED {
+		return 0
+	}
+	return enum[fact.PinKind](d, "kind", k)
 }
 
 func (d *decoder) rules(m *logv1.RulesAdopted) fact.Rules {

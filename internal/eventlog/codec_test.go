@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -23,6 +24,7 @@ import (
 // the codec only carries the numbers over.
 func TestEnums(t *testing.T) {
 	names := map[protoreflect.Name]func(n uint8) string{
+		"PinKind":    func(n uint8) string { return fact.PinKind(n).String() },
 		"Retirement": func(n uint8) string { return fact.Retirement(n).String() },
 		"Revocation": func(n uint8) string { return fact.Revocation(n).String() },
 		"Ending":     func(n uint8) string { return fact.Ending(n).String() },
@@ -52,7 +54,7 @@ func TestEnums(t *testing.T) {
 }
 
 func testEnum(t *testing.T, enum protoreflect.EnumDescriptor, name func(n uint8) string) {
-	prefix := strings.ToUpper(string(enum.Name())) + "_"
+	prefix := strings.ToUpper(strings.Replace(string(enum.Name()), "nK", "n_K", 1)) + "_" // PinKind is two words
 	last := uint8(enum.Values().Len() - 1)
 	for n := uint8(1); n <= last; n++ {
 		v := enum.Values().ByNumber(protoreflect.EnumNumber(n))
@@ -78,6 +80,16 @@ func testEnum(t *testing.T, enum protoreflect.EnumDescriptor, name func(n uint8)
 type mutation struct {
 	name  string
 	apply func(m protoreflect.Message)
+}
+
+// optional are the fields that were added to facts that had been written without them.
+var optional = map[protoreflect.Name]bool{"session": true, "operator": true, "kind": true}
+
+// badOperators returns strings that name no desk.
+func badOperators() []string {
+	return []string{
+		" ", "Desk", "desk 3", "desk_3", "desk-3\n", "\ndesk-3", "b\u00fcro", "\u0661", "desk\x00", strings.Repeat("a", 33),
+	}
 }
 
 // mutations returns the changes of the message and all within it that break its form: a field that nobody knows, an
@@ -116,15 +128,26 @@ func mutationsAt(name string, m protoreflect.Message, path []func(protoreflect.M
 					step(func(m protoreflect.Message) protoreflect.Message { return m.Mutable(fd).List().Get(last).Message() }))...)
 			}
 		case fd.Kind() == protoreflect.EnumKind:
-			set("unspecified", protoreflect.ValueOfEnum(0))
+			if !optional[fd.Name()] {
+				set("unspecified", protoreflect.ValueOfEnum(0))
+			}
 			set("next value", protoreflect.ValueOfEnum(protoreflect.EnumNumber(fd.Enum().Values().Len())))
 			set("negative", protoreflect.ValueOfEnum(-1))
 			set("1 modulo 256", protoreflect.ValueOfEnum(257))
 		case fd.Kind() == protoreflect.BytesKind:
 			b := m.Get(fd).Bytes()
-			set("none", protoreflect.ValueOfBytes(nil))
+			if optional[fd.Name()] {
+				b = bytes.Repeat([]byte{1}, 16)
+				set("all zero", protoreflect.ValueOfBytes(make([]byte, len(b))))
+			} else {
+				set("none", protoreflect.ValueOfBytes(nil))
+			}
 			set("one byte short", protoreflect.ValueOfBytes(b[:len(b)-1]))
 			set("one byte long", protoreflect.ValueOfBytes(append(b[:len(b):len(b)], 0)))
+		case optional[fd.Name()]: // operator
+			for _, name := range badOperators() {
+				set(fmt.Sprintf("%q", name), protoreflect.ValueOfString(name))
+			}
 		case fd.Kind() == protoreflect.StringKind:
 			// Tried on the wire by TestDecodeRefuses: the Go API refuses strings that are not UTF-8 too.
 		case fd.Kind() == protoreflect.MessageKind:
@@ -323,6 +346,10 @@ func TestEncodeRefuses(t *testing.T) {
 		{"a background that is not UTF-8", fact.Record{Fact: fact.BackgroundChosen{Background: "\xff"}}},
 		{"no rules", fact.Record{Fact: fact.RulesAdopted{}}},
 		{"rules without a zone", fact.Record{Fact: fact.RulesAdopted{Rules: badRules}}},
+		{"an unknown kind of pin", fact.Record{Fact: fact.PinRegistered{Kind: 3}}},
+		{"restored to the first epoch", fact.Record{Fact: fact.Restored{Epoch: 1, Kept: 2}}},
+		{"restored from nothing", fact.Record{Fact: fact.Restored{Epoch: 2}}},
+		{"restored by nobody's desk", fact.Record{Fact: fact.Restored{Epoch: 2, Kept: 2, Operator: "Desk"}}},
 		{"rules with half a millisecond", fact.Record{Fact: fact.RulesAdopted{Rules: halfMilli}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -330,6 +357,46 @@ func TestEncodeRefuses(t *testing.T) {
 				t.Errorf("got %x, want an error", got)
 			}
 		})
+	}
+}
+
+// TestEncodeRefusesOperators is the codec's check of who ordered a fact, in each kind of fact that somebody orders.
+func TestEncodeRefusesOperators(t *testing.T) {
+	tried := 0
+	for _, row := range readGolden(t).Facts {
+		r, err := eventlog.Decode(fact.Family(row.Family), row.payload(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, operator := range badOperators() {
+			v := reflect.New(reflect.TypeOf(r.Fact)).Elem()
+			v.Set(reflect.ValueOf(r.Fact))
+			field := v.FieldByName("Operator")
+			if !field.IsValid() {
+				continue
+			}
+			field.SetString(operator)
+			if got, err := eventlog.Encode(fact.Record{Fact: v.Interface().(fact.Fact)}); err == nil || !strings.Contains(err.Error(), "operator") {
+				t.Errorf("%s, operator %q: got %x, %v, want an error that names the field", row.Name, operator, got, err)
+			}
+			tried++
+		}
+	}
+	if tried < 100 {
+		t.Errorf("got only %d tries: does this test still find the fields?", tried)
+	}
+}
+
+// TestDecodeRefusesRestored has the numbers that no restored log has.
+func TestDecodeRefusesRestored(t *testing.T) {
+	for name, m := range map[string]*logv1.Restored{
+		"epoch": logv1.Restored_builder{Epoch: 1, Kept: 2, Root: make([]byte, 32)}.Build(),
+		"kept":  logv1.Restored_builder{Epoch: 2, Root: make([]byte, 32)}.Build(),
+	} {
+		got, err := eventlog.Decode(fact.Clock, encoded(t, logv1.Fact_builder{Restored: m}.Build()))
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %+v, %v, want an error that names it", name, got, err)
+		}
 	}
 }
 

@@ -119,7 +119,7 @@ func vancouver2030() fact.Rules {
 
 // goldenFacts returns the facts of the golden file. Add to it; a row that is there is for ever.
 func goldenFacts() []goldenFact {
-	return slices.Concat(rosterFacts(), tapFacts(), otherReportedFacts(), derivedFacts())
+	return slices.Concat(rosterFacts(), tapFacts(), otherReportedFacts(), derivedFacts(), orderedFacts())
 }
 
 func reported(name string, f fact.Fact) goldenFact {
@@ -229,6 +229,40 @@ func derivedFacts() []goldenFact {
 		derived("StepGoalReached", fact.StepGoalReached{Wearer: lo, Day: 18831, Steps: 10_000}, 1_000_006, 0, 1),
 		derived("StepGoalReached, before the epoch", fact.StepGoalReached{Wearer: lo, Day: -1, Steps: math.MaxUint32}, 1_000_006, 1, 2),
 	)
+}
+
+// orderedFacts are those that say who ordered them, and what else was added to facts that had rows before.
+func orderedFacts() []goldenFact {
+	a, b := newPin(0), newPin(100)
+	lo, hi := pattern[fact.WearerID](0x10), pattern[fact.WearerID](0x20)
+	by := fact.Order{Session: pattern[fact.SessionID](0xc0), Operator: "desk-3"}
+	paired := a.paired(lo, 1_626_998_400_123)
+	paired.Order = by
+	return []goldenFact{
+		reported("PinRegistered, hardware, ordered", fact.PinRegistered{Key: a.public(), Kind: fact.HardwarePin, Order: by}),
+		reported("PinRegistered, software", fact.PinRegistered{Key: b.public(), Kind: fact.SoftwarePin}),
+		reported("PinPaired, ordered", paired),
+		reported("PinRetired, ordered", fact.PinRetired{Pin: a.id(), Reason: fact.RetiredLost, Order: by}),
+		reported("WearerErased, by a session alone", fact.WearerErased{Wearer: hi, Order: fact.Order{Session: by.Session}}),
+		reported("RulesAdopted, by an operator alone", fact.RulesAdopted{
+			Rules: vancouver2030(), Order: fact.Order{Operator: "0123456789-abcdefghijklmnopqrstu"},
+		}),
+		reported("TimeCorrected", fact.TimeCorrected{Time: 1_626_998_400_123, Order: by}),
+		reported("TimeCorrected, to the epoch", fact.TimeCorrected{}),
+		reported("TimeCorrected, to before the epoch", fact.TimeCorrected{Time: -1}),
+		reported("Restored", fact.Restored{Epoch: 2, Kept: 1_000_000, Root: pattern[[32]byte](0x40), Operator: "desk-3"}),
+		reported("Restored, for the last time", fact.Restored{Epoch: math.MaxUint32, Kept: math.MaxUint64 - 1}),
+		reported("Unfriended, ordered", fact.Unfriended{Wearer: lo, Pin: a.id(), Counter: 8, Friendship: 1_000_000, Order: by}),
+		reported("Blocked, ordered", fact.Blocked{
+			Wearer: hi, Pin: b.id(), Counter: 9, Other: lo, After: 1_000_002, Order: by,
+		}),
+		reported("Unblocked, ordered", fact.Unblocked{Wearer: hi, Other: lo, After: 1_000_003, Order: by}),
+		reported("FriendshipRevoked, ordered", fact.FriendshipRevoked{
+			Friendship: 1_000_000, Reason: fact.RevokedFraud, Order: by,
+		}),
+		reported("BackgroundChosen, ordered", fact.BackgroundChosen{Wearer: lo, Background: "judo", Order: by}),
+		reported("AwardRevoked, ordered", fact.AwardRevoked{Cause: 1_000_001, Reason: fact.RevokedError, Order: by}),
+	}
 }
 
 func readGolden(t testing.TB) golden {

@@ -61,6 +61,19 @@ func (e Ending) String() string {
 	return name(uint8(e), "Ending", "UNFRIENDED", "BLOCKED", "REVOKED")
 }
 
+// PinKind says what a pin is. Zero is not said: a device, as all were before there were others.
+type PinKind uint8
+
+// The kinds of pins.
+const (
+	HardwarePin PinKind = iota + 1 // a device
+	SoftwarePin                    // a page or a phone that holds the key itself
+)
+
+func (k PinKind) String() string {
+	return name(uint8(k), "PinKind", "HARDWARE", "SOFTWARE")
+}
+
 // Retirement says why a pin was retired.
 type Retirement uint8
 

@@ -59,9 +59,18 @@ type Entry struct {
 	Record
 }
 
+// Order says who ordered a fact: an app by its session, or a desk by its operator's name, or nobody who is known. It is
+// for people and the audit; no fold reads it.
+type Order struct {
+	Session  SessionID // zero = no session
+	Operator string    // the name of a desk, never of a person, [a-z0-9-]{1,32}; "" = no operator
+}
+
 // PinRegistered admits a pin to the Games. The id follows from the key.
 type PinRegistered struct {
-	Key PublicKey
+	Key  PublicKey
+	Kind PinKind
+	Order
 }
 
 // PinPaired gives a pin to a wearer, for ever. Proof, signature and random let anybody verify that the pin was there.
@@ -70,27 +79,46 @@ type PinPaired struct {
 	Proof     Proof
 	Signature Signature
 	Random    [16]byte // what, with the Games and the wearer, makes the proof's challenge
+	Order
 }
 
 // PinRetired ends a pin's service: later statements of it have no effect.
 type PinRetired struct {
 	Pin    PinID
 	Reason Retirement
+	Order
 }
 
 // WearerErased ends a wearer's part in the Games. What they were to others stays: a friend once made is counted on.
 type WearerErased struct {
 	Wearer WearerID
+	Order
 }
 
 // RulesAdopted puts rules into force from its place in the log on.
 type RulesAdopted struct {
 	Rules Rules
+	Order
 }
 
 // TimePassed says what a gateway's clock showed.
 type TimePassed struct {
 	Time UnixMilli
+}
+
+// TimeCorrected is an operator's: from its place in the log on, the folds' time is this one, earlier or later than before.
+type TimeCorrected struct {
+	Time UnixMilli
+	Order
+}
+
+// Restored is the first fact that a restored log has of its own: the Kept facts before it, with the root of the tree over
+// them, stood in the log of the epoch before.
+type Restored struct {
+	Epoch    uint32 // of this log, 2 or more
+	Kept     Seq    // 1 less than the place of this fact
+	Root     [32]byte
+	Operator string // as in Order
 }
 
 // HalfReported carries one half of a tap, as its author signed it.
@@ -113,6 +141,7 @@ type Unfriended struct {
 	Pin        PinID    // a pin of that wearer,
 	Counter    Counter  // and its counter at that moment: only a half of it with a higher one forms the pair again
 	Friendship Seq      // the friendship's cause
+	Order
 }
 
 // Blocked ends a friendship, if there is one, and keeps the pair from forming one until it is unblocked.
@@ -121,12 +150,16 @@ type Blocked struct {
 	Pin     PinID    // a pin of that wearer,
 	Counter Counter  // and its counter, as in Unfriended
 	Other   WearerID
+	After   Seq // the last Blocked or Unblocked of the same side that took effect, as its author knew it; 0 = none
+	Order
 }
 
 // Unblocked takes the same wearer's Blocked back.
 type Unblocked struct {
 	Wearer WearerID
 	Other  WearerID
+	After  Seq // the Blocked that it takes back
+	Order
 }
 
 // FriendshipRevoked is an operator's: the friendship ends and the pair never forms one again.
@@ -134,12 +167,14 @@ type Unblocked struct {
 type FriendshipRevoked struct {
 	Friendship Seq // its cause
 	Reason     Revocation
+	Order
 }
 
 // BackgroundChosen sets what the wearer's pin displays. It has no effect when the background is not held.
 type BackgroundChosen struct {
 	Wearer     WearerID
 	Background string // the sport's id
+	Order
 }
 
 // AwardRevoked is an operator's: the award is no longer held, and is not given again.
@@ -147,6 +182,7 @@ type AwardRevoked struct {
 	Cause  Seq // the award's
 	Index  uint32
 	Reason Revocation
+	Order
 }
 
 // FriendshipFormed says that both halves of a tap are in the log. The later one is its cause.
@@ -196,7 +232,9 @@ func (PinRetired) Family() Family    { return Roster }
 func (WearerErased) Family() Family  { return Roster }
 func (RulesAdopted) Family() Family  { return Roster }
 
-func (TimePassed) Family() Family { return Clock }
+func (TimePassed) Family() Family    { return Clock }
+func (TimeCorrected) Family() Family { return Clock }
+func (Restored) Family() Family      { return Clock }
 
 func (HalfReported) Family() Family      { return Tap }
 func (Unfriended) Family() Family        { return Tap }

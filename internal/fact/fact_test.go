@@ -46,7 +46,7 @@ func TestFamilies(t *testing.T) {
 func TestFamily(t *testing.T) {
 	for family, facts := range map[fact.Family][]fact.Fact{
 		"roster":     {fact.PinRegistered{}, fact.PinPaired{}, fact.PinRetired{}, fact.WearerErased{}, fact.RulesAdopted{}},
-		"time":       {fact.TimePassed{}},
+		"time":       {fact.TimePassed{}, fact.TimeCorrected{}, fact.Restored{}},
 		"tap":        {fact.HalfReported{}, fact.Unfriended{}, fact.Blocked{}, fact.Unblocked{}, fact.FriendshipRevoked{}},
 		"step":       {fact.StepsReported{}},
 		"wearer":     {fact.BackgroundChosen{}, fact.AwardRevoked{}},
@@ -90,6 +90,11 @@ func TestStrings(t *testing.T) {
 		{fact.EndedRevoked, "REVOKED"},
 		{fact.Ending(0), "Ending(0)"},
 		{fact.Ending(4), "Ending(4)"},
+
+		{fact.HardwarePin, "HARDWARE"},
+		{fact.SoftwarePin, "SOFTWARE"},
+		{fact.PinKind(0), "PinKind(0)"},
+		{fact.PinKind(3), "PinKind(3)"},
 
 		{fact.RetiredLost, "LOST"},
 		{fact.RetiredReturned, "RETURNED"},

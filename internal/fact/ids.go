@@ -60,6 +60,11 @@ type Signature [64]byte
 // Nonce is the random value that a pin makes anew for each tap.
 type Nonce [16]byte
 
+// SessionID names an app's session: 16 bytes that tell nothing of its wearer.
+type SessionID [16]byte
+
+func (id SessionID) String() string { return hex.EncodeToString(id[:]) }
+
 // TapID names a tap. Both halves of a tap derive the same one; see package statement.
 type TapID [16]byte
 

@@ -133,6 +133,12 @@ func TestPinIDOfKey(t *testing.T) {
 	}
 }
 
+func TestSessionIDString(t *testing.T) {
+	if got, want := (fact.SessionID{0x0a, 15: 0xff}).String(), "0a0000000000000000000000000000ff"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestTapIDString(t *testing.T) {
 	if got, want := (fact.TapID{0x0a, 15: 0xff}).String(), "0a0000000000000000000000000000ff"; got != want {
 		t.Errorf("got %s, want %s", got, want)

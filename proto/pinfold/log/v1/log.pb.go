@@ -23,6 +23,53 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type PinKind int32
+
+const (
+	// Not said: a device, as all were before there were others.
+	PinKind_PIN_KIND_UNSPECIFIED PinKind = 0
+	// A device.
+	PinKind_PIN_KIND_HARDWARE PinKind = 1
+	// A page or a phone that holds the key itself.
+	PinKind_PIN_KIND_SOFTWARE PinKind = 2
+)
+
+// Enum value maps for PinKind.
+var (
+	PinKind_name = map[int32]string{
+		0: "PIN_KIND_UNSPECIFIED",
+		1: "PIN_KIND_HARDWARE",
+		2: "PIN_KIND_SOFTWARE",
+	}
+	PinKind_value = map[string]int32{
+		"PIN_KIND_UNSPECIFIED": 0,
+		"PIN_KIND_HARDWARE":    1,
+		"PIN_KIND_SOFTWARE":    2,
+	}
+)
+
+func (x PinKind) Enum() *PinKind {
+	p := new(PinKind)
+	*p = x
+	return p
+}
+
+func (x PinKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PinKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_pinfold_log_v1_log_proto_enumTypes[0].Descriptor()
+}
+
+func (PinKind) Type() protoreflect.EnumType {
+	return &file_pinfold_log_v1_log_proto_enumTypes[0]
+}
+
+func (x PinKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
 type Retirement int32
 
 const (
@@ -62,11 +109,11 @@ func (x Retirement) String() string {
 }
 
 func (Retirement) Descriptor() protoreflect.EnumDescriptor {
-	return file_pinfold_log_v1_log_proto_enumTypes[0].Descriptor()
+	return file_pinfold_log_v1_log_proto_enumTypes[1].Descriptor()
 }
 
 func (Retirement) Type() protoreflect.EnumType {
-	return &file_pinfold_log_v1_log_proto_enumTypes[0]
+	return &file_pinfold_log_v1_log_proto_enumTypes[1]
 }
 
 func (x Retirement) Number() protoreflect.EnumNumber {
@@ -106,11 +153,11 @@ func (x Revocation) String() string {
 }
 
 func (Revocation) Descriptor() protoreflect.EnumDescriptor {
-	return file_pinfold_log_v1_log_proto_enumTypes[1].Descriptor()
+	return file_pinfold_log_v1_log_proto_enumTypes[2].Descriptor()
 }
 
 func (Revocation) Type() protoreflect.EnumType {
-	return &file_pinfold_log_v1_log_proto_enumTypes[1]
+	return &file_pinfold_log_v1_log_proto_enumTypes[2]
 }
 
 func (x Revocation) Number() protoreflect.EnumNumber {
@@ -153,11 +200,11 @@ func (x Ending) String() string {
 }
 
 func (Ending) Descriptor() protoreflect.EnumDescriptor {
-	return file_pinfold_log_v1_log_proto_enumTypes[2].Descriptor()
+	return file_pinfold_log_v1_log_proto_enumTypes[3].Descriptor()
 }
 
 func (Ending) Type() protoreflect.EnumType {
-	return &file_pinfold_log_v1_log_proto_enumTypes[2]
+	return &file_pinfold_log_v1_log_proto_enumTypes[3]
 }
 
 func (x Ending) Number() protoreflect.EnumNumber {
@@ -223,11 +270,11 @@ func (x Refusal) String() string {
 }
 
 func (Refusal) Descriptor() protoreflect.EnumDescriptor {
-	return file_pinfold_log_v1_log_proto_enumTypes[3].Descriptor()
+	return file_pinfold_log_v1_log_proto_enumTypes[4].Descriptor()
 }
 
 func (Refusal) Type() protoreflect.EnumType {
-	return &file_pinfold_log_v1_log_proto_enumTypes[3]
+	return &file_pinfold_log_v1_log_proto_enumTypes[4]
 }
 
 func (x Refusal) Number() protoreflect.EnumNumber {
@@ -270,11 +317,11 @@ func (x Medal) String() string {
 }
 
 func (Medal) Descriptor() protoreflect.EnumDescriptor {
-	return file_pinfold_log_v1_log_proto_enumTypes[4].Descriptor()
+	return file_pinfold_log_v1_log_proto_enumTypes[5].Descriptor()
 }
 
 func (Medal) Type() protoreflect.EnumType {
-	return &file_pinfold_log_v1_log_proto_enumTypes[4]
+	return &file_pinfold_log_v1_log_proto_enumTypes[5]
 }
 
 func (x Medal) Number() protoreflect.EnumNumber {
@@ -387,6 +434,24 @@ func (x *Fact) GetTimePassed() *TimePassed {
 	if x != nil {
 		if x, ok := x.xxx_hidden_Fact.(*fact_TimePassed); ok {
 			return x.TimePassed
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetTimeCorrected() *TimeCorrected {
+	if x != nil {
+		if x, ok := x.xxx_hidden_Fact.(*fact_TimeCorrected); ok {
+			return x.TimeCorrected
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetRestored() *Restored {
+	if x != nil {
+		if x, ok := x.xxx_hidden_Fact.(*fact_Restored); ok {
+			return x.Restored
 		}
 	}
 	return nil
@@ -578,6 +643,22 @@ func (x *Fact) SetTimePassed(v *TimePassed) {
 	x.xxx_hidden_Fact = &fact_TimePassed{v}
 }
 
+func (x *Fact) SetTimeCorrected(v *TimeCorrected) {
+	if v == nil {
+		x.xxx_hidden_Fact = nil
+		return
+	}
+	x.xxx_hidden_Fact = &fact_TimeCorrected{v}
+}
+
+func (x *Fact) SetRestored(v *Restored) {
+	if v == nil {
+		x.xxx_hidden_Fact = nil
+		return
+	}
+	x.xxx_hidden_Fact = &fact_Restored{v}
+}
+
 func (x *Fact) SetHalfReported(v *HalfReported) {
 	if v == nil {
 		x.xxx_hidden_Fact = nil
@@ -745,6 +826,22 @@ func (x *Fact) HasTimePassed() bool {
 	return ok
 }
 
+func (x *Fact) HasTimeCorrected() bool {
+	if x == nil {
+		return false
+	}
+	_, ok := x.xxx_hidden_Fact.(*fact_TimeCorrected)
+	return ok
+}
+
+func (x *Fact) HasRestored() bool {
+	if x == nil {
+		return false
+	}
+	_, ok := x.xxx_hidden_Fact.(*fact_Restored)
+	return ok
+}
+
 func (x *Fact) HasHalfReported() bool {
 	if x == nil {
 		return false
@@ -897,6 +994,18 @@ func (x *Fact) ClearTimePassed() {
 	}
 }
 
+func (x *Fact) ClearTimeCorrected() {
+	if _, ok := x.xxx_hidden_Fact.(*fact_TimeCorrected); ok {
+		x.xxx_hidden_Fact = nil
+	}
+}
+
+func (x *Fact) ClearRestored() {
+	if _, ok := x.xxx_hidden_Fact.(*fact_Restored); ok {
+		x.xxx_hidden_Fact = nil
+	}
+}
+
 func (x *Fact) ClearHalfReported() {
 	if _, ok := x.xxx_hidden_Fact.(*fact_HalfReported); ok {
 		x.xxx_hidden_Fact = nil
@@ -988,6 +1097,8 @@ const Fact_PinRetired_case case_Fact_Fact = 12
 const Fact_WearerErased_case case_Fact_Fact = 13
 const Fact_RulesAdopted_case case_Fact_Fact = 14
 const Fact_TimePassed_case case_Fact_Fact = 20
+const Fact_TimeCorrected_case case_Fact_Fact = 21
+const Fact_Restored_case case_Fact_Fact = 22
 const Fact_HalfReported_case case_Fact_Fact = 30
 const Fact_Unfriended_case case_Fact_Fact = 31
 const Fact_Blocked_case case_Fact_Fact = 32
@@ -1020,6 +1131,10 @@ func (x *Fact) WhichFact() case_Fact_Fact {
 		return Fact_RulesAdopted_case
 	case *fact_TimePassed:
 		return Fact_TimePassed_case
+	case *fact_TimeCorrected:
+		return Fact_TimeCorrected_case
+	case *fact_Restored:
+		return Fact_Restored_case
 	case *fact_HalfReported:
 		return Fact_HalfReported_case
 	case *fact_Unfriended:
@@ -1070,7 +1185,9 @@ type Fact_builder struct {
 	WearerErased  *WearerErased
 	RulesAdopted  *RulesAdopted
 	// Family time.
-	TimePassed *TimePassed
+	TimePassed    *TimePassed
+	TimeCorrected *TimeCorrected
+	Restored      *Restored
 	// Family tap.
 	HalfReported      *HalfReported
 	Unfriended        *Unfriended
@@ -1118,6 +1235,12 @@ func (b0 Fact_builder) Build() *Fact {
 	}
 	if b.TimePassed != nil {
 		x.xxx_hidden_Fact = &fact_TimePassed{b.TimePassed}
+	}
+	if b.TimeCorrected != nil {
+		x.xxx_hidden_Fact = &fact_TimeCorrected{b.TimeCorrected}
+	}
+	if b.Restored != nil {
+		x.xxx_hidden_Fact = &fact_Restored{b.Restored}
 	}
 	if b.HalfReported != nil {
 		x.xxx_hidden_Fact = &fact_HalfReported{b.HalfReported}
@@ -1204,6 +1327,14 @@ type fact_TimePassed struct {
 	TimePassed *TimePassed `protobuf:"bytes,20,opt,name=time_passed,json=timePassed,proto3,oneof"`
 }
 
+type fact_TimeCorrected struct {
+	TimeCorrected *TimeCorrected `protobuf:"bytes,21,opt,name=time_corrected,json=timeCorrected,proto3,oneof"`
+}
+
+type fact_Restored struct {
+	Restored *Restored `protobuf:"bytes,22,opt,name=restored,proto3,oneof"`
+}
+
 type fact_HalfReported struct {
 	// Family tap.
 	HalfReported *HalfReported `protobuf:"bytes,30,opt,name=half_reported,json=halfReported,proto3,oneof"`
@@ -1278,6 +1409,10 @@ func (*fact_RulesAdopted) isFact_Fact() {}
 
 func (*fact_TimePassed) isFact_Fact() {}
 
+func (*fact_TimeCorrected) isFact_Fact() {}
+
+func (*fact_Restored) isFact_Fact() {}
+
 func (*fact_HalfReported) isFact_Fact() {}
 
 func (*fact_Unfriended) isFact_Fact() {}
@@ -1310,6 +1445,9 @@ func (*fact_StepGoalReached) isFact_Fact() {}
 type PinRegistered struct {
 	state                protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_PublicKey []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3"`
+	xxx_hidden_Kind      PinKind                `protobuf:"varint,2,opt,name=kind,proto3,enum=pinfold.log.v1.PinKind"`
+	xxx_hidden_Session   []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator  string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1346,6 +1484,27 @@ func (x *PinRegistered) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *PinRegistered) GetKind() PinKind {
+	if x != nil {
+		return x.xxx_hidden_Kind
+	}
+	return PinKind_PIN_KIND_UNSPECIFIED
+}
+
+func (x *PinRegistered) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *PinRegistered) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *PinRegistered) SetPublicKey(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1353,11 +1512,31 @@ func (x *PinRegistered) SetPublicKey(v []byte) {
 	x.xxx_hidden_PublicKey = v
 }
 
+func (x *PinRegistered) SetKind(v PinKind) {
+	x.xxx_hidden_Kind = v
+}
+
+func (x *PinRegistered) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *PinRegistered) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type PinRegistered_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	// Ed25519, 32 bytes.
 	PublicKey []byte
+	Kind      PinKind
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 PinRegistered_builder) Build() *PinRegistered {
@@ -1365,6 +1544,9 @@ func (b0 PinRegistered_builder) Build() *PinRegistered {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_PublicKey = b.PublicKey
+	x.xxx_hidden_Kind = b.Kind
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -1375,6 +1557,8 @@ type PinPaired struct {
 	xxx_hidden_Statement []byte                 `protobuf:"bytes,2,opt,name=statement,proto3"`
 	xxx_hidden_Signature []byte                 `protobuf:"bytes,3,opt,name=signature,proto3"`
 	xxx_hidden_Random    []byte                 `protobuf:"bytes,4,opt,name=random,proto3"`
+	xxx_hidden_Session   []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator  string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -1432,6 +1616,20 @@ func (x *PinPaired) GetRandom() []byte {
 	return nil
 }
 
+func (x *PinPaired) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *PinPaired) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *PinPaired) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1460,6 +1658,17 @@ func (x *PinPaired) SetRandom(v []byte) {
 	x.xxx_hidden_Random = v
 }
 
+func (x *PinPaired) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *PinPaired) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type PinPaired_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1471,6 +1680,10 @@ type PinPaired_builder struct {
 	Signature []byte
 	// 16 bytes: what, with the Games and the wearer, makes the challenge of the proof.
 	Random []byte
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 PinPaired_builder) Build() *PinPaired {
@@ -1481,16 +1694,20 @@ func (b0 PinPaired_builder) Build() *PinPaired {
 	x.xxx_hidden_Statement = b.Statement
 	x.xxx_hidden_Signature = b.Signature
 	x.xxx_hidden_Random = b.Random
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
 // PinRetired ends a pin's service.
 type PinRetired struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Pin    []byte                 `protobuf:"bytes,1,opt,name=pin,proto3"`
-	xxx_hidden_Reason Retirement             `protobuf:"varint,2,opt,name=reason,proto3,enum=pinfold.log.v1.Retirement"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Pin      []byte                 `protobuf:"bytes,1,opt,name=pin,proto3"`
+	xxx_hidden_Reason   Retirement             `protobuf:"varint,2,opt,name=reason,proto3,enum=pinfold.log.v1.Retirement"`
+	xxx_hidden_Session  []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PinRetired) Reset() {
@@ -1532,6 +1749,20 @@ func (x *PinRetired) GetReason() Retirement {
 	return Retirement_RETIREMENT_UNSPECIFIED
 }
 
+func (x *PinRetired) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *PinRetired) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *PinRetired) SetPin(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1543,12 +1774,27 @@ func (x *PinRetired) SetReason(v Retirement) {
 	x.xxx_hidden_Reason = v
 }
 
+func (x *PinRetired) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *PinRetired) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type PinRetired_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	// 8 bytes.
 	Pin    []byte
 	Reason Retirement
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 PinRetired_builder) Build() *PinRetired {
@@ -1557,15 +1803,19 @@ func (b0 PinRetired_builder) Build() *PinRetired {
 	_, _ = b, x
 	x.xxx_hidden_Pin = b.Pin
 	x.xxx_hidden_Reason = b.Reason
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
 // WearerErased ends a wearer's part in the Games.
 type WearerErased struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Wearer []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Wearer   []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
+	xxx_hidden_Session  []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WearerErased) Reset() {
@@ -1600,6 +1850,20 @@ func (x *WearerErased) GetWearer() []byte {
 	return nil
 }
 
+func (x *WearerErased) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *WearerErased) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *WearerErased) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -1607,11 +1871,26 @@ func (x *WearerErased) SetWearer(v []byte) {
 	x.xxx_hidden_Wearer = v
 }
 
+func (x *WearerErased) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *WearerErased) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type WearerErased_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	// 16 bytes.
 	Wearer []byte
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 WearerErased_builder) Build() *WearerErased {
@@ -1619,6 +1898,8 @@ func (b0 WearerErased_builder) Build() *WearerErased {
 	b, x := &b0, m0
 	_, _ = b, x
 	x.xxx_hidden_Wearer = b.Wearer
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -1638,6 +1919,8 @@ type RulesAdopted struct {
 	xxx_hidden_OpensMs              int64                  `protobuf:"varint,11,opt,name=opens_ms,json=opensMs,proto3"`
 	xxx_hidden_ClosesMs             int64                  `protobuf:"varint,12,opt,name=closes_ms,json=closesMs,proto3"`
 	xxx_hidden_UploadGraceMs        int64                  `protobuf:"varint,13,opt,name=upload_grace_ms,json=uploadGraceMs,proto3"`
+	xxx_hidden_Session              []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator             string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
 }
@@ -1762,6 +2045,20 @@ func (x *RulesAdopted) GetUploadGraceMs() int64 {
 	return 0
 }
 
+func (x *RulesAdopted) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *RulesAdopted) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *RulesAdopted) SetName(v string) {
 	x.xxx_hidden_Name = v
 }
@@ -1814,6 +2111,17 @@ func (x *RulesAdopted) SetUploadGraceMs(v int64) {
 	x.xxx_hidden_UploadGraceMs = v
 }
 
+func (x *RulesAdopted) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *RulesAdopted) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type RulesAdopted_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1838,6 +2146,10 @@ type RulesAdopted_builder struct {
 	ClosesMs int64
 	// Milliseconds.
 	UploadGraceMs int64
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 RulesAdopted_builder) Build() *RulesAdopted {
@@ -1857,6 +2169,8 @@ func (b0 RulesAdopted_builder) Build() *RulesAdopted {
 	x.xxx_hidden_OpensMs = b.OpensMs
 	x.xxx_hidden_ClosesMs = b.ClosesMs
 	x.xxx_hidden_UploadGraceMs = b.UploadGraceMs
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -2091,6 +2405,205 @@ func (b0 TimePassed_builder) Build() *TimePassed {
 	return m0
 }
 
+// TimeCorrected is an operator's: from here on the folds' time is this, earlier or later than before.
+type TimeCorrected struct {
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_TimeMs   int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3"`
+	xxx_hidden_Session  []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *TimeCorrected) Reset() {
+	*x = TimeCorrected{}
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeCorrected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeCorrected) ProtoMessage() {}
+
+func (x *TimeCorrected) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *TimeCorrected) GetTimeMs() int64 {
+	if x != nil {
+		return x.xxx_hidden_TimeMs
+	}
+	return 0
+}
+
+func (x *TimeCorrected) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *TimeCorrected) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
+func (x *TimeCorrected) SetTimeMs(v int64) {
+	x.xxx_hidden_TimeMs = v
+}
+
+func (x *TimeCorrected) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *TimeCorrected) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
+type TimeCorrected_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// Milliseconds since the Unix epoch.
+	TimeMs int64
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
+}
+
+func (b0 TimeCorrected_builder) Build() *TimeCorrected {
+	m0 := &TimeCorrected{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_TimeMs = b.TimeMs
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
+	return m0
+}
+
+// Restored is the first fact that a restored log has of its own. All before it stood in the log of the epoch before.
+type Restored struct {
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Epoch    uint32                 `protobuf:"varint,1,opt,name=epoch,proto3"`
+	xxx_hidden_Kept     uint64                 `protobuf:"varint,2,opt,name=kept,proto3"`
+	xxx_hidden_Root     []byte                 `protobuf:"bytes,3,opt,name=root,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *Restored) Reset() {
+	*x = Restored{}
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restored) ProtoMessage() {}
+
+func (x *Restored) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *Restored) GetEpoch() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Epoch
+	}
+	return 0
+}
+
+func (x *Restored) GetKept() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Kept
+	}
+	return 0
+}
+
+func (x *Restored) GetRoot() []byte {
+	if x != nil {
+		return x.xxx_hidden_Root
+	}
+	return nil
+}
+
+func (x *Restored) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
+func (x *Restored) SetEpoch(v uint32) {
+	x.xxx_hidden_Epoch = v
+}
+
+func (x *Restored) SetKept(v uint64) {
+	x.xxx_hidden_Kept = v
+}
+
+func (x *Restored) SetRoot(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Root = v
+}
+
+func (x *Restored) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
+type Restored_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// Of this log: 2 or more.
+	Epoch uint32
+	// The sequence of the last fact that was kept: this one's, less 1.
+	Kept uint64
+	// 32 bytes: the root of the tree over the facts kept.
+	Root []byte
+	// The name of the desk that restored, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
+}
+
+func (b0 Restored_builder) Build() *Restored {
+	m0 := &Restored{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Epoch = b.Epoch
+	x.xxx_hidden_Kept = b.Kept
+	x.xxx_hidden_Root = b.Root
+	x.xxx_hidden_Operator = b.Operator
+	return m0
+}
+
 // HalfReported carries one half of a tap.
 type HalfReported struct {
 	state                protoimpl.MessageState `protogen:"opaque.v1"`
@@ -2103,7 +2616,7 @@ type HalfReported struct {
 
 func (x *HalfReported) Reset() {
 	*x = HalfReported{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[9]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2628,7 @@ func (x *HalfReported) String() string {
 func (*HalfReported) ProtoMessage() {}
 
 func (x *HalfReported) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[9]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2714,7 @@ type StepsReported struct {
 
 func (x *StepsReported) Reset() {
 	*x = StepsReported{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[10]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2726,7 @@ func (x *StepsReported) String() string {
 func (*StepsReported) ProtoMessage() {}
 
 func (x *StepsReported) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[10]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,13 +2807,15 @@ type Unfriended struct {
 	xxx_hidden_Pin        []byte                 `protobuf:"bytes,2,opt,name=pin,proto3"`
 	xxx_hidden_Counter    uint32                 `protobuf:"varint,3,opt,name=counter,proto3"`
 	xxx_hidden_Friendship uint64                 `protobuf:"varint,4,opt,name=friendship,proto3"`
+	xxx_hidden_Session    []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator   string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Unfriended) Reset() {
 	*x = Unfriended{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[11]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2827,7 @@ func (x *Unfriended) String() string {
 func (*Unfriended) ProtoMessage() {}
 
 func (x *Unfriended) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[11]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,6 +2866,20 @@ func (x *Unfriended) GetFriendship() uint64 {
 	return 0
 }
 
+func (x *Unfriended) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *Unfriended) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *Unfriended) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -2373,6 +2902,17 @@ func (x *Unfriended) SetFriendship(v uint64) {
 	x.xxx_hidden_Friendship = v
 }
 
+func (x *Unfriended) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *Unfriended) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type Unfriended_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2384,6 +2924,10 @@ type Unfriended_builder struct {
 	Counter uint32
 	// The cause of the friendship.
 	Friendship uint64
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 Unfriended_builder) Build() *Unfriended {
@@ -2394,23 +2938,28 @@ func (b0 Unfriended_builder) Build() *Unfriended {
 	x.xxx_hidden_Pin = b.Pin
 	x.xxx_hidden_Counter = b.Counter
 	x.xxx_hidden_Friendship = b.Friendship
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
 // Blocked ends a friendship, if there is one, and keeps the pair apart.
 type Blocked struct {
-	state              protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Wearer  []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
-	xxx_hidden_Pin     []byte                 `protobuf:"bytes,2,opt,name=pin,proto3"`
-	xxx_hidden_Counter uint32                 `protobuf:"varint,3,opt,name=counter,proto3"`
-	xxx_hidden_Other   []byte                 `protobuf:"bytes,4,opt,name=other,proto3"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Wearer   []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
+	xxx_hidden_Pin      []byte                 `protobuf:"bytes,2,opt,name=pin,proto3"`
+	xxx_hidden_Counter  uint32                 `protobuf:"varint,3,opt,name=counter,proto3"`
+	xxx_hidden_Other    []byte                 `protobuf:"bytes,4,opt,name=other,proto3"`
+	xxx_hidden_After    uint64                 `protobuf:"varint,5,opt,name=after,proto3"`
+	xxx_hidden_Session  []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Blocked) Reset() {
 	*x = Blocked{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[12]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2971,7 @@ func (x *Blocked) String() string {
 func (*Blocked) ProtoMessage() {}
 
 func (x *Blocked) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[12]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,6 +3010,27 @@ func (x *Blocked) GetOther() []byte {
 	return nil
 }
 
+func (x *Blocked) GetAfter() uint64 {
+	if x != nil {
+		return x.xxx_hidden_After
+	}
+	return 0
+}
+
+func (x *Blocked) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *Blocked) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *Blocked) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -2486,6 +3056,21 @@ func (x *Blocked) SetOther(v []byte) {
 	x.xxx_hidden_Other = v
 }
 
+func (x *Blocked) SetAfter(v uint64) {
+	x.xxx_hidden_After = v
+}
+
+func (x *Blocked) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *Blocked) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type Blocked_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2497,6 +3082,12 @@ type Blocked_builder struct {
 	Counter uint32
 	// 16 bytes: who is blocked.
 	Other []byte
+	// The last Blocked or Unblocked of the same side that took effect, as its author knew it; 0 = none.
+	After uint64
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 Blocked_builder) Build() *Blocked {
@@ -2507,21 +3098,27 @@ func (b0 Blocked_builder) Build() *Blocked {
 	x.xxx_hidden_Pin = b.Pin
 	x.xxx_hidden_Counter = b.Counter
 	x.xxx_hidden_Other = b.Other
+	x.xxx_hidden_After = b.After
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
 // Unblocked takes a Blocked back.
 type Unblocked struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Wearer []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
-	xxx_hidden_Other  []byte                 `protobuf:"bytes,2,opt,name=other,proto3"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state               protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Wearer   []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
+	xxx_hidden_Other    []byte                 `protobuf:"bytes,2,opt,name=other,proto3"`
+	xxx_hidden_After    uint64                 `protobuf:"varint,3,opt,name=after,proto3"`
+	xxx_hidden_Session  []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Unblocked) Reset() {
 	*x = Unblocked{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[13]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +3130,7 @@ func (x *Unblocked) String() string {
 func (*Unblocked) ProtoMessage() {}
 
 func (x *Unblocked) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[13]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,6 +3155,27 @@ func (x *Unblocked) GetOther() []byte {
 	return nil
 }
 
+func (x *Unblocked) GetAfter() uint64 {
+	if x != nil {
+		return x.xxx_hidden_After
+	}
+	return 0
+}
+
+func (x *Unblocked) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *Unblocked) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *Unblocked) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -2572,6 +3190,21 @@ func (x *Unblocked) SetOther(v []byte) {
 	x.xxx_hidden_Other = v
 }
 
+func (x *Unblocked) SetAfter(v uint64) {
+	x.xxx_hidden_After = v
+}
+
+func (x *Unblocked) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *Unblocked) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type Unblocked_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2579,6 +3212,12 @@ type Unblocked_builder struct {
 	Wearer []byte
 	// 16 bytes: who was blocked.
 	Other []byte
+	// The Blocked that it takes back.
+	After uint64
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 Unblocked_builder) Build() *Unblocked {
@@ -2587,6 +3226,9 @@ func (b0 Unblocked_builder) Build() *Unblocked {
 	_, _ = b, x
 	x.xxx_hidden_Wearer = b.Wearer
 	x.xxx_hidden_Other = b.Other
+	x.xxx_hidden_After = b.After
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -2595,13 +3237,15 @@ type FriendshipRevoked struct {
 	state                 protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Friendship uint64                 `protobuf:"varint,1,opt,name=friendship,proto3"`
 	xxx_hidden_Reason     Revocation             `protobuf:"varint,2,opt,name=reason,proto3,enum=pinfold.log.v1.Revocation"`
+	xxx_hidden_Session    []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator   string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *FriendshipRevoked) Reset() {
 	*x = FriendshipRevoked{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[14]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +3257,7 @@ func (x *FriendshipRevoked) String() string {
 func (*FriendshipRevoked) ProtoMessage() {}
 
 func (x *FriendshipRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[14]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,6 +3282,20 @@ func (x *FriendshipRevoked) GetReason() Revocation {
 	return Revocation_REVOCATION_UNSPECIFIED
 }
 
+func (x *FriendshipRevoked) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *FriendshipRevoked) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *FriendshipRevoked) SetFriendship(v uint64) {
 	x.xxx_hidden_Friendship = v
 }
@@ -2646,12 +3304,27 @@ func (x *FriendshipRevoked) SetReason(v Revocation) {
 	x.xxx_hidden_Reason = v
 }
 
+func (x *FriendshipRevoked) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *FriendshipRevoked) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type FriendshipRevoked_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	// The cause of the friendship.
 	Friendship uint64
 	Reason     Revocation
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 FriendshipRevoked_builder) Build() *FriendshipRevoked {
@@ -2660,6 +3333,8 @@ func (b0 FriendshipRevoked_builder) Build() *FriendshipRevoked {
 	_, _ = b, x
 	x.xxx_hidden_Friendship = b.Friendship
 	x.xxx_hidden_Reason = b.Reason
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -2668,13 +3343,15 @@ type BackgroundChosen struct {
 	state                 protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Wearer     []byte                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
 	xxx_hidden_Background string                 `protobuf:"bytes,2,opt,name=background,proto3"`
+	xxx_hidden_Session    []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator   string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *BackgroundChosen) Reset() {
 	*x = BackgroundChosen{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[15]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +3363,7 @@ func (x *BackgroundChosen) String() string {
 func (*BackgroundChosen) ProtoMessage() {}
 
 func (x *BackgroundChosen) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[15]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,6 +3388,20 @@ func (x *BackgroundChosen) GetBackground() string {
 	return ""
 }
 
+func (x *BackgroundChosen) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *BackgroundChosen) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *BackgroundChosen) SetWearer(v []byte) {
 	if v == nil {
 		v = []byte{}
@@ -2722,6 +3413,17 @@ func (x *BackgroundChosen) SetBackground(v string) {
 	x.xxx_hidden_Background = v
 }
 
+func (x *BackgroundChosen) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *BackgroundChosen) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type BackgroundChosen_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2729,6 +3431,10 @@ type BackgroundChosen_builder struct {
 	Wearer []byte
 	// A sport's id.
 	Background string
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 BackgroundChosen_builder) Build() *BackgroundChosen {
@@ -2737,6 +3443,8 @@ func (b0 BackgroundChosen_builder) Build() *BackgroundChosen {
 	_, _ = b, x
 	x.xxx_hidden_Wearer = b.Wearer
 	x.xxx_hidden_Background = b.Background
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -2746,13 +3454,15 @@ type AwardRevoked struct {
 	xxx_hidden_AwardCause uint64                 `protobuf:"varint,1,opt,name=award_cause,json=awardCause,proto3"`
 	xxx_hidden_AwardIndex uint32                 `protobuf:"varint,2,opt,name=award_index,json=awardIndex,proto3"`
 	xxx_hidden_Reason     Revocation             `protobuf:"varint,3,opt,name=reason,proto3,enum=pinfold.log.v1.Revocation"`
+	xxx_hidden_Session    []byte                 `protobuf:"bytes,14,opt,name=session,proto3"`
+	xxx_hidden_Operator   string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *AwardRevoked) Reset() {
 	*x = AwardRevoked{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[16]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +3474,7 @@ func (x *AwardRevoked) String() string {
 func (*AwardRevoked) ProtoMessage() {}
 
 func (x *AwardRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[16]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2796,6 +3506,20 @@ func (x *AwardRevoked) GetReason() Revocation {
 	return Revocation_REVOCATION_UNSPECIFIED
 }
 
+func (x *AwardRevoked) GetSession() []byte {
+	if x != nil {
+		return x.xxx_hidden_Session
+	}
+	return nil
+}
+
+func (x *AwardRevoked) GetOperator() string {
+	if x != nil {
+		return x.xxx_hidden_Operator
+	}
+	return ""
+}
+
 func (x *AwardRevoked) SetAwardCause(v uint64) {
 	x.xxx_hidden_AwardCause = v
 }
@@ -2808,6 +3532,17 @@ func (x *AwardRevoked) SetReason(v Revocation) {
 	x.xxx_hidden_Reason = v
 }
 
+func (x *AwardRevoked) SetSession(v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	x.xxx_hidden_Session = v
+}
+
+func (x *AwardRevoked) SetOperator(v string) {
+	x.xxx_hidden_Operator = v
+}
+
 type AwardRevoked_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -2816,6 +3551,10 @@ type AwardRevoked_builder struct {
 	// The award's.
 	AwardIndex uint32
 	Reason     Revocation
+	// 16 bytes: the session that ordered it; none = no session.
+	Session []byte
+	// The name of the desk that ordered it, [a-z0-9-]{1,32}; none = no operator.
+	Operator string
 }
 
 func (b0 AwardRevoked_builder) Build() *AwardRevoked {
@@ -2825,6 +3564,8 @@ func (b0 AwardRevoked_builder) Build() *AwardRevoked {
 	x.xxx_hidden_AwardCause = b.AwardCause
 	x.xxx_hidden_AwardIndex = b.AwardIndex
 	x.xxx_hidden_Reason = b.Reason
+	x.xxx_hidden_Session = b.Session
+	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
 
@@ -2841,7 +3582,7 @@ type FriendshipFormed struct {
 
 func (x *FriendshipFormed) Reset() {
 	*x = FriendshipFormed{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[17]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3594,7 @@ func (x *FriendshipFormed) String() string {
 func (*FriendshipFormed) ProtoMessage() {}
 
 func (x *FriendshipFormed) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[17]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3695,7 @@ type FriendshipEnded struct {
 
 func (x *FriendshipEnded) Reset() {
 	*x = FriendshipEnded{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[18]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3707,7 @@ func (x *FriendshipEnded) String() string {
 func (*FriendshipEnded) ProtoMessage() {}
 
 func (x *FriendshipEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[18]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3802,7 @@ type HalfRefused struct {
 
 func (x *HalfRefused) Reset() {
 	*x = HalfRefused{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[19]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3814,7 @@ func (x *HalfRefused) String() string {
 func (*HalfRefused) ProtoMessage() {}
 
 func (x *HalfRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[19]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3876,7 @@ type BackgroundUnlocked struct {
 
 func (x *BackgroundUnlocked) Reset() {
 	*x = BackgroundUnlocked{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[20]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3888,7 @@ func (x *BackgroundUnlocked) String() string {
 func (*BackgroundUnlocked) ProtoMessage() {}
 
 func (x *BackgroundUnlocked) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[20]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3968,7 @@ type MedalAwarded struct {
 
 func (x *MedalAwarded) Reset() {
 	*x = MedalAwarded{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[21]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3980,7 @@ func (x *MedalAwarded) String() string {
 func (*MedalAwarded) ProtoMessage() {}
 
 func (x *MedalAwarded) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[21]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +4059,7 @@ type StepGoalReached struct {
 
 func (x *StepGoalReached) Reset() {
 	*x = StepGoalReached{}
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[22]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +4071,7 @@ func (x *StepGoalReached) String() string {
 func (*StepGoalReached) ProtoMessage() {}
 
 func (x *StepGoalReached) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_log_v1_log_proto_msgTypes[22]
+	mi := &file_pinfold_log_v1_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +4143,7 @@ var File_pinfold_log_v1_log_proto protoreflect.FileDescriptor
 
 const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x18pinfold/log/v1/log.proto\x12\x0epinfold.log.v1\"\xcd\v\n" +
+	"\x18pinfold/log/v1/log.proto\x12\x0epinfold.log.v1\"\xcd\f\n" +
 	"\x04Fact\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\x04R\x05cause\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x14\n" +
@@ -3416,7 +4157,9 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\rwearer_erased\x18\r \x01(\v2\x1c.pinfold.log.v1.WearerErasedH\x00R\fwearerErased\x12C\n" +
 	"\rrules_adopted\x18\x0e \x01(\v2\x1c.pinfold.log.v1.RulesAdoptedH\x00R\frulesAdopted\x12=\n" +
 	"\vtime_passed\x18\x14 \x01(\v2\x1a.pinfold.log.v1.TimePassedH\x00R\n" +
-	"timePassed\x12C\n" +
+	"timePassed\x12F\n" +
+	"\x0etime_corrected\x18\x15 \x01(\v2\x1d.pinfold.log.v1.TimeCorrectedH\x00R\rtimeCorrected\x126\n" +
+	"\brestored\x18\x16 \x01(\v2\x18.pinfold.log.v1.RestoredH\x00R\brestored\x12C\n" +
 	"\rhalf_reported\x18\x1e \x01(\v2\x1c.pinfold.log.v1.HalfReportedH\x00R\fhalfReported\x12<\n" +
 	"\n" +
 	"unfriended\x18\x1f \x01(\v2\x1a.pinfold.log.v1.UnfriendedH\x00R\n" +
@@ -3433,21 +4176,30 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\x13background_unlocked\x18F \x01(\v2\".pinfold.log.v1.BackgroundUnlockedH\x00R\x12backgroundUnlocked\x12C\n" +
 	"\rmedal_awarded\x18G \x01(\v2\x1c.pinfold.log.v1.MedalAwardedH\x00R\fmedalAwarded\x12M\n" +
 	"\x11step_goal_reached\x18P \x01(\v2\x1f.pinfold.log.v1.StepGoalReachedH\x00R\x0fstepGoalReachedB\x06\n" +
-	"\x04fact\".\n" +
+	"\x04fact\"\x91\x01\n" +
 	"\rPinRegistered\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x01 \x01(\fR\tpublicKey\"w\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12+\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.pinfold.log.v1.PinKindR\x04kind\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\xad\x01\n" +
 	"\tPinPaired\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x1c\n" +
 	"\tstatement\x18\x02 \x01(\fR\tstatement\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x16\n" +
-	"\x06random\x18\x04 \x01(\fR\x06random\"R\n" +
+	"\x06random\x18\x04 \x01(\fR\x06random\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\x88\x01\n" +
 	"\n" +
 	"PinRetired\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\fR\x03pin\x122\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x1a.pinfold.log.v1.RetirementR\x06reason\"&\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x1a.pinfold.log.v1.RetirementR\x06reason\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\\\n" +
 	"\fWearerErased\x12\x16\n" +
-	"\x06wearer\x18\x01 \x01(\fR\x06wearer\"\xfc\x03\n" +
+	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\xb2\x04\n" +
 	"\fRulesAdopted\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\x06sports\x18\x02 \x03(\v2\x15.pinfold.log.v1.SportR\x06sports\x124\n" +
@@ -3462,7 +4214,9 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	" \x01(\x03R\fpendingForMs\x12\x19\n" +
 	"\bopens_ms\x18\v \x01(\x03R\aopensMs\x12\x1b\n" +
 	"\tcloses_ms\x18\f \x01(\x03R\bclosesMs\x12&\n" +
-	"\x0fupload_grace_ms\x18\r \x01(\x03R\ruploadGraceMs\"e\n" +
+	"\x0fupload_grace_ms\x18\r \x01(\x03R\ruploadGraceMs\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"e\n" +
 	"\x05Sport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aenglish\x18\x02 \x01(\tR\aenglish\x12\x1a\n" +
@@ -3474,7 +4228,16 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\bquarters\x18\x02 \x01(\x11R\bquarters\"%\n" +
 	"\n" +
 	"TimePassed\x12\x17\n" +
-	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\"d\n" +
+	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\"^\n" +
+	"\rTimeCorrected\x12\x17\n" +
+	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"d\n" +
+	"\bRestored\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x04R\x04kept\x12\x12\n" +
+	"\x04root\x18\x03 \x01(\fR\x04root\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"d\n" +
 	"\fHalfReported\x12\x1c\n" +
 	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x18\n" +
@@ -3482,7 +4245,7 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\rStepsReported\x12\x1c\n" +
 	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x18\n" +
-	"\acarrier\x18\x03 \x01(\fR\acarrier\"p\n" +
+	"\acarrier\x18\x03 \x01(\fR\acarrier\"\xa6\x01\n" +
 	"\n" +
 	"Unfriended\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x10\n" +
@@ -3490,31 +4253,45 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\rR\acounter\x12\x1e\n" +
 	"\n" +
 	"friendship\x18\x04 \x01(\x04R\n" +
-	"friendship\"c\n" +
+	"friendship\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\xaf\x01\n" +
 	"\aBlocked\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x10\n" +
 	"\x03pin\x18\x02 \x01(\fR\x03pin\x12\x18\n" +
 	"\acounter\x18\x03 \x01(\rR\acounter\x12\x14\n" +
-	"\x05other\x18\x04 \x01(\fR\x05other\"9\n" +
+	"\x05other\x18\x04 \x01(\fR\x05other\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\x04R\x05after\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\x85\x01\n" +
 	"\tUnblocked\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x14\n" +
-	"\x05other\x18\x02 \x01(\fR\x05other\"g\n" +
+	"\x05other\x18\x02 \x01(\fR\x05other\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\x9d\x01\n" +
 	"\x11FriendshipRevoked\x12\x1e\n" +
 	"\n" +
 	"friendship\x18\x01 \x01(\x04R\n" +
 	"friendship\x122\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x1a.pinfold.log.v1.RevocationR\x06reason\"J\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x1a.pinfold.log.v1.RevocationR\x06reason\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\x80\x01\n" +
 	"\x10BackgroundChosen\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x1e\n" +
 	"\n" +
 	"background\x18\x02 \x01(\tR\n" +
-	"background\"\x84\x01\n" +
+	"background\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\xba\x01\n" +
 	"\fAwardRevoked\x12\x1f\n" +
 	"\vaward_cause\x18\x01 \x01(\x04R\n" +
 	"awardCause\x12\x1f\n" +
 	"\vaward_index\x18\x02 \x01(\rR\n" +
 	"awardIndex\x122\n" +
-	"\x06reason\x18\x03 \x01(\x0e2\x1a.pinfold.log.v1.RevocationR\x06reason\"X\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x1a.pinfold.log.v1.RevocationR\x06reason\x12\x18\n" +
+	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"X\n" +
 	"\x10FriendshipFormed\x12\x0e\n" +
 	"\x02lo\x18\x01 \x01(\fR\x02lo\x12\x0e\n" +
 	"\x02hi\x18\x02 \x01(\fR\x02hi\x12\x10\n" +
@@ -3543,7 +4320,11 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\x0fStepGoalReached\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\fR\x06wearer\x12\x10\n" +
 	"\x03day\x18\x02 \x01(\x05R\x03day\x12\x14\n" +
-	"\x05steps\x18\x03 \x01(\rR\x05steps*\x89\x01\n" +
+	"\x05steps\x18\x03 \x01(\rR\x05steps*Q\n" +
+	"\aPinKind\x12\x18\n" +
+	"\x14PIN_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11PIN_KIND_HARDWARE\x10\x01\x12\x15\n" +
+	"\x11PIN_KIND_SOFTWARE\x10\x02*\x89\x01\n" +
 	"\n" +
 	"Retirement\x12\x1a\n" +
 	"\x16RETIREMENT_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -3578,72 +4359,78 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"MEDAL_GOLD\x10\x03B$Z\"pinfold/proto/pinfold/log/v1;logv1b\x06proto3"
 
-var file_pinfold_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_pinfold_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_pinfold_log_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_pinfold_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_pinfold_log_v1_log_proto_goTypes = []any{
-	(Retirement)(0),            // 0: pinfold.log.v1.Retirement
-	(Revocation)(0),            // 1: pinfold.log.v1.Revocation
-	(Ending)(0),                // 2: pinfold.log.v1.Ending
-	(Refusal)(0),               // 3: pinfold.log.v1.Refusal
-	(Medal)(0),                 // 4: pinfold.log.v1.Medal
-	(*Fact)(nil),               // 5: pinfold.log.v1.Fact
-	(*PinRegistered)(nil),      // 6: pinfold.log.v1.PinRegistered
-	(*PinPaired)(nil),          // 7: pinfold.log.v1.PinPaired
-	(*PinRetired)(nil),         // 8: pinfold.log.v1.PinRetired
-	(*WearerErased)(nil),       // 9: pinfold.log.v1.WearerErased
-	(*RulesAdopted)(nil),       // 10: pinfold.log.v1.RulesAdopted
-	(*Sport)(nil),              // 11: pinfold.log.v1.Sport
-	(*ZoneOffset)(nil),         // 12: pinfold.log.v1.ZoneOffset
-	(*TimePassed)(nil),         // 13: pinfold.log.v1.TimePassed
-	(*HalfReported)(nil),       // 14: pinfold.log.v1.HalfReported
-	(*StepsReported)(nil),      // 15: pinfold.log.v1.StepsReported
-	(*Unfriended)(nil),         // 16: pinfold.log.v1.Unfriended
-	(*Blocked)(nil),            // 17: pinfold.log.v1.Blocked
-	(*Unblocked)(nil),          // 18: pinfold.log.v1.Unblocked
-	(*FriendshipRevoked)(nil),  // 19: pinfold.log.v1.FriendshipRevoked
-	(*BackgroundChosen)(nil),   // 20: pinfold.log.v1.BackgroundChosen
-	(*AwardRevoked)(nil),       // 21: pinfold.log.v1.AwardRevoked
-	(*FriendshipFormed)(nil),   // 22: pinfold.log.v1.FriendshipFormed
-	(*FriendshipEnded)(nil),    // 23: pinfold.log.v1.FriendshipEnded
-	(*HalfRefused)(nil),        // 24: pinfold.log.v1.HalfRefused
-	(*BackgroundUnlocked)(nil), // 25: pinfold.log.v1.BackgroundUnlocked
-	(*MedalAwarded)(nil),       // 26: pinfold.log.v1.MedalAwarded
-	(*StepGoalReached)(nil),    // 27: pinfold.log.v1.StepGoalReached
+	(PinKind)(0),               // 0: pinfold.log.v1.PinKind
+	(Retirement)(0),            // 1: pinfold.log.v1.Retirement
+	(Revocation)(0),            // 2: pinfold.log.v1.Revocation
+	(Ending)(0),                // 3: pinfold.log.v1.Ending
+	(Refusal)(0),               // 4: pinfold.log.v1.Refusal
+	(Medal)(0),                 // 5: pinfold.log.v1.Medal
+	(*Fact)(nil),               // 6: pinfold.log.v1.Fact
+	(*PinRegistered)(nil),      // 7: pinfold.log.v1.PinRegistered
+	(*PinPaired)(nil),          // 8: pinfold.log.v1.PinPaired
+	(*PinRetired)(nil),         // 9: pinfold.log.v1.PinRetired
+	(*WearerErased)(nil),       // 10: pinfold.log.v1.WearerErased
+	(*RulesAdopted)(nil),       // 11: pinfold.log.v1.RulesAdopted
+	(*Sport)(nil),              // 12: pinfold.log.v1.Sport
+	(*ZoneOffset)(nil),         // 13: pinfold.log.v1.ZoneOffset
+	(*TimePassed)(nil),         // 14: pinfold.log.v1.TimePassed
+	(*TimeCorrected)(nil),      // 15: pinfold.log.v1.TimeCorrected
+	(*Restored)(nil),           // 16: pinfold.log.v1.Restored
+	(*HalfReported)(nil),       // 17: pinfold.log.v1.HalfReported
+	(*StepsReported)(nil),      // 18: pinfold.log.v1.StepsReported
+	(*Unfriended)(nil),         // 19: pinfold.log.v1.Unfriended
+	(*Blocked)(nil),            // 20: pinfold.log.v1.Blocked
+	(*Unblocked)(nil),          // 21: pinfold.log.v1.Unblocked
+	(*FriendshipRevoked)(nil),  // 22: pinfold.log.v1.FriendshipRevoked
+	(*BackgroundChosen)(nil),   // 23: pinfold.log.v1.BackgroundChosen
+	(*AwardRevoked)(nil),       // 24: pinfold.log.v1.AwardRevoked
+	(*FriendshipFormed)(nil),   // 25: pinfold.log.v1.FriendshipFormed
+	(*FriendshipEnded)(nil),    // 26: pinfold.log.v1.FriendshipEnded
+	(*HalfRefused)(nil),        // 27: pinfold.log.v1.HalfRefused
+	(*BackgroundUnlocked)(nil), // 28: pinfold.log.v1.BackgroundUnlocked
+	(*MedalAwarded)(nil),       // 29: pinfold.log.v1.MedalAwarded
+	(*StepGoalReached)(nil),    // 30: pinfold.log.v1.StepGoalReached
 }
 var file_pinfold_log_v1_log_proto_depIdxs = []int32{
-	6,  // 0: pinfold.log.v1.Fact.pin_registered:type_name -> pinfold.log.v1.PinRegistered
-	7,  // 1: pinfold.log.v1.Fact.pin_paired:type_name -> pinfold.log.v1.PinPaired
-	8,  // 2: pinfold.log.v1.Fact.pin_retired:type_name -> pinfold.log.v1.PinRetired
-	9,  // 3: pinfold.log.v1.Fact.wearer_erased:type_name -> pinfold.log.v1.WearerErased
-	10, // 4: pinfold.log.v1.Fact.rules_adopted:type_name -> pinfold.log.v1.RulesAdopted
-	13, // 5: pinfold.log.v1.Fact.time_passed:type_name -> pinfold.log.v1.TimePassed
-	14, // 6: pinfold.log.v1.Fact.half_reported:type_name -> pinfold.log.v1.HalfReported
-	16, // 7: pinfold.log.v1.Fact.unfriended:type_name -> pinfold.log.v1.Unfriended
-	17, // 8: pinfold.log.v1.Fact.blocked:type_name -> pinfold.log.v1.Blocked
-	18, // 9: pinfold.log.v1.Fact.unblocked:type_name -> pinfold.log.v1.Unblocked
-	19, // 10: pinfold.log.v1.Fact.friendship_revoked:type_name -> pinfold.log.v1.FriendshipRevoked
-	15, // 11: pinfold.log.v1.Fact.steps_reported:type_name -> pinfold.log.v1.StepsReported
-	20, // 12: pinfold.log.v1.Fact.background_chosen:type_name -> pinfold.log.v1.BackgroundChosen
-	21, // 13: pinfold.log.v1.Fact.award_revoked:type_name -> pinfold.log.v1.AwardRevoked
-	22, // 14: pinfold.log.v1.Fact.friendship_formed:type_name -> pinfold.log.v1.FriendshipFormed
-	23, // 15: pinfold.log.v1.Fact.friendship_ended:type_name -> pinfold.log.v1.FriendshipEnded
-	24, // 16: pinfold.log.v1.Fact.half_refused:type_name -> pinfold.log.v1.HalfRefused
-	25, // 17: pinfold.log.v1.Fact.background_unlocked:type_name -> pinfold.log.v1.BackgroundUnlocked
-	26, // 18: pinfold.log.v1.Fact.medal_awarded:type_name -> pinfold.log.v1.MedalAwarded
-	27, // 19: pinfold.log.v1.Fact.step_goal_reached:type_name -> pinfold.log.v1.StepGoalReached
-	0,  // 20: pinfold.log.v1.PinRetired.reason:type_name -> pinfold.log.v1.Retirement
-	11, // 21: pinfold.log.v1.RulesAdopted.sports:type_name -> pinfold.log.v1.Sport
-	12, // 22: pinfold.log.v1.RulesAdopted.zone:type_name -> pinfold.log.v1.ZoneOffset
-	1,  // 23: pinfold.log.v1.FriendshipRevoked.reason:type_name -> pinfold.log.v1.Revocation
-	1,  // 24: pinfold.log.v1.AwardRevoked.reason:type_name -> pinfold.log.v1.Revocation
-	2,  // 25: pinfold.log.v1.FriendshipEnded.ending:type_name -> pinfold.log.v1.Ending
-	3,  // 26: pinfold.log.v1.HalfRefused.refusal:type_name -> pinfold.log.v1.Refusal
-	4,  // 27: pinfold.log.v1.MedalAwarded.medal:type_name -> pinfold.log.v1.Medal
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	7,  // 0: pinfold.log.v1.Fact.pin_registered:type_name -> pinfold.log.v1.PinRegistered
+	8,  // 1: pinfold.log.v1.Fact.pin_paired:type_name -> pinfold.log.v1.PinPaired
+	9,  // 2: pinfold.log.v1.Fact.pin_retired:type_name -> pinfold.log.v1.PinRetired
+	10, // 3: pinfold.log.v1.Fact.wearer_erased:type_name -> pinfold.log.v1.WearerErased
+	11, // 4: pinfold.log.v1.Fact.rules_adopted:type_name -> pinfold.log.v1.RulesAdopted
+	14, // 5: pinfold.log.v1.Fact.time_passed:type_name -> pinfold.log.v1.TimePassed
+	15, // 6: pinfold.log.v1.Fact.time_corrected:type_name -> pinfold.log.v1.TimeCorrected
+	16, // 7: pinfold.log.v1.Fact.restored:type_name -> pinfold.log.v1.Restored
+	17, // 8: pinfold.log.v1.Fact.half_reported:type_name -> pinfold.log.v1.HalfReported
+	19, // 9: pinfold.log.v1.Fact.unfriended:type_name -> pinfold.log.v1.Unfriended
+	20, // 10: pinfold.log.v1.Fact.blocked:type_name -> pinfold.log.v1.Blocked
+	21, // 11: pinfold.log.v1.Fact.unblocked:type_name -> pinfold.log.v1.Unblocked
+	22, // 12: pinfold.log.v1.Fact.friendship_revoked:type_name -> pinfold.log.v1.FriendshipRevoked
+	18, // 13: pinfold.log.v1.Fact.steps_reported:type_name -> pinfold.log.v1.StepsReported
+	23, // 14: pinfold.log.v1.Fact.background_chosen:type_name -> pinfold.log.v1.BackgroundChosen
+	24, // 15: pinfold.log.v1.Fact.award_revoked:type_name -> pinfold.log.v1.AwardRevoked
+	25, // 16: pinfold.log.v1.Fact.friendship_formed:type_name -> pinfold.log.v1.FriendshipFormed
+	26, // 17: pinfold.log.v1.Fact.friendship_ended:type_name -> pinfold.log.v1.FriendshipEnded
+	27, // 18: pinfold.log.v1.Fact.half_refused:type_name -> pinfold.log.v1.HalfRefused
+	28, // 19: pinfold.log.v1.Fact.background_unlocked:type_name -> pinfold.log.v1.BackgroundUnlocked
+	29, // 20: pinfold.log.v1.Fact.medal_awarded:type_name -> pinfold.log.v1.MedalAwarded
+	30, // 21: pinfold.log.v1.Fact.step_goal_reached:type_name -> pinfold.log.v1.StepGoalReached
+	0,  // 22: pinfold.log.v1.PinRegistered.kind:type_name -> pinfold.log.v1.PinKind
+	1,  // 23: pinfold.log.v1.PinRetired.reason:type_name -> pinfold.log.v1.Retirement
+	12, // 24: pinfold.log.v1.RulesAdopted.sports:type_name -> pinfold.log.v1.Sport
+	13, // 25: pinfold.log.v1.RulesAdopted.zone:type_name -> pinfold.log.v1.ZoneOffset
+	2,  // 26: pinfold.log.v1.FriendshipRevoked.reason:type_name -> pinfold.log.v1.Revocation
+	2,  // 27: pinfold.log.v1.AwardRevoked.reason:type_name -> pinfold.log.v1.Revocation
+	3,  // 28: pinfold.log.v1.FriendshipEnded.ending:type_name -> pinfold.log.v1.Ending
+	4,  // 29: pinfold.log.v1.HalfRefused.refusal:type_name -> pinfold.log.v1.Refusal
+	5,  // 30: pinfold.log.v1.MedalAwarded.medal:type_name -> pinfold.log.v1.Medal
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_pinfold_log_v1_log_proto_init() }
@@ -3658,6 +4445,8 @@ func file_pinfold_log_v1_log_proto_init() {
 		(*fact_WearerErased)(nil),
 		(*fact_RulesAdopted)(nil),
 		(*fact_TimePassed)(nil),
+		(*fact_TimeCorrected)(nil),
+		(*fact_Restored)(nil),
 		(*fact_HalfReported)(nil),
 		(*fact_Unfriended)(nil),
 		(*fact_Blocked)(nil),
@@ -3678,8 +4467,8 @@ func file_pinfold_log_v1_log_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pinfold_log_v1_log_proto_rawDesc), len(file_pinfold_log_v1_log_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   23,
+			NumEnums:      6,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
