@@ -518,33 +518,42 @@ func FromLog(ctx context.Context, log eventlog.Log) (eventlog.Head, iter.Seq2[ev
 		if head.Last == 0 {
 			return
 		}
-		reader, err := log.Read(ctx, 1)
-		if err != nil {
-			yield(eventlog.Message{}, err)
-			return
+		for at := (eventlog.Position{Epoch: head.Epoch}); ; {
+			before := at.Seq
+			err := readTo(ctx, log, &at, head.Last, yield)
+			switch {
+			case err == nil:
+				return
+			case !errors.Is(err, eventlog.ErrUnreachable) || at.Seq == before:
+				yield(eventlog.Message{}, err)
+				return
+			}
+			// The reader lost its place on the way, and came further than the last one: go on from there.
 		}
-		defer reader.Close()
-		readTo(ctx, reader, head.Last, yield)
 	}, nil
 }
 
-// readTo yields the facts from the first to the last sequence.
-func readTo(ctx context.Context, reader eventlog.Reader, last fact.Seq, yield func(eventlog.Message, error) bool) {
-	for next := fact.Seq(1); next <= last; {
+// readTo yields the facts behind the position up to the last sequence, and moves the position. It returns nil when it
+// has yielded the last one, or nobody wants more.
+func readTo(ctx context.Context, log eventlog.Log, at *eventlog.Position, last fact.Seq, yield func(eventlog.Message, error) bool) error {
+	reader, err := log.Read(ctx, *at)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
 		messages, err := reader.Next(ctx, readBatch)
 		if err != nil {
-			yield(eventlog.Message{}, err)
-			return
+			return err
 		}
-		for _, m := range messages {
-			if m.Seq != next {
-				yield(eventlog.Message{}, fmt.Errorf("log: sequence %d stands where %d must", m.Seq, next))
-				return
+		for i, m := range messages {
+			if next := at.Seq + fact.Seq(i) + 1; m.Seq != next {
+				return fmt.Errorf("log: sequence %d stands where %d must", m.Seq, next)
 			}
-			if !yield(m, nil) || next == last {
-				return
+			if !yield(m, nil) || m.Seq == last {
+				return nil
 			}
-			next++
 		}
+		*at = messages[len(messages)-1].Position(at.Epoch)
 	}
 }

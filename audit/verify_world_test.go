@@ -114,7 +114,7 @@ func (w *verifyWorld) messages() []eventlog.Message {
 	if head.Last == 0 {
 		return nil
 	}
-	r, _ := w.log.Read(context.Background(), 1)
+	r, _ := w.log.Read(context.Background(), eventlog.Position{})
 	defer r.Close()
 	msgs, err := r.Next(context.Background(), int(head.Last))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"pinfold/internal/eventlog"
 	"pinfold/internal/fold"
 	gateway "pinfold/services/gateway/server"
 )
@@ -117,7 +118,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func exitCode(err error) int {
 	var diverged *fold.DivergedError
 	var misfit *fold.MisfitError
-	if errors.As(err, &diverged) || errors.As(err, &misfit) {
+	var rewritten *eventlog.RewrittenError
+	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) {
 		return exitDiverged
 	}
 	var broken *brokenError

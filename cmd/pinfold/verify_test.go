@@ -100,7 +100,7 @@ func entries(t testing.TB, log eventlog.Log) func(yield func(fact.Entry) bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reader, err := log.Read(t.Context(), 1)
+		reader, err := log.Read(t.Context(), eventlog.Position{})
 		if err != nil {
 			t.Fatal(err)
 		}

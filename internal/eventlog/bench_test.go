@@ -47,7 +47,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		r, err := log.Read(b.Context(), 1)
+		r, err := log.Read(b.Context(), eventlog.Position{})
 		if err != nil {
 			b.Fatal(err)
 		}

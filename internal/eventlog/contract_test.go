@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +35,9 @@ func TestLog(t *testing.T) {
 		{"LastOf", testLastOf},
 		{"At", testAt},
 		{"ReadFromTheMiddle", testReadFromTheMiddle},
-		{"ReadPastTheEnd", testReadPastTheEnd},
+		{"ReadGoesOn", testReadGoesOn},
+		{"Rewritten", testRewritten},
+		{"End", testEnd},
 		{"NextAtMost", testNextAtMost},
 		{"NextIsCancelled", testNextIsCancelled},
 		{"CloseWhileNextWaits", testCloseWhileNextWaits},
@@ -47,7 +50,11 @@ func TestLog(t *testing.T) {
 	t.Run("JetStream", func(t *testing.T) {
 		_, nc := startEmbedded(t, t.TempDir())
 		for i, c := range contract {
-			t.Run(c.name, func(t *testing.T) { c.test(t, create(t, nc, fmt.Sprintf("contract-%d", i))) })
+			t.Run(c.name, func(t *testing.T) {
+				log := create(t, nc, fmt.Sprintf("contract-%d", i))
+				eventlog.ConfirmShorterAfter(log, 10*time.Millisecond)
+				c.test(t, log)
+			})
 		}
 	})
 	t.Run("JetStream by TCP", func(t *testing.T) {
@@ -156,12 +163,25 @@ func wantHead(t *testing.T, log eventlog.Log, last fact.Seq) {
 
 func reader(t *testing.T, log eventlog.Log, from fact.Seq) eventlog.Reader {
 	t.Helper()
-	r, err := log.Read(t.Context(), from)
+	r, err := log.Read(t.Context(), positionBefore(t, log, from))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
 	return r
+}
+
+// positionBefore returns the position behind which the fact at the sequence stands, or will.
+func positionBefore(t *testing.T, log eventlog.Log, seq fact.Seq) eventlog.Position {
+	t.Helper()
+	if seq <= 1 {
+		return eventlog.Position{}
+	}
+	m, found, err := log.At(t.Context(), seq-1)
+	if err != nil || !found {
+		t.Fatalf("sequence %d: got %v, %v, want it", seq-1, found, err)
+	}
+	return m.Position(1)
 }
 
 // readN returns the next n messages, which must have the sequences from first on.
@@ -474,21 +494,56 @@ func nextInBackground(ctx context.Context, r eventlog.Reader) <-chan result {
 	return c
 }
 
-func testReadPastTheEnd(t *testing.T, log eventlog.Log) {
+// testReadGoesOn reads behind the end, what comes there later.
+func testReadGoesOn(t *testing.T, log eventlog.Log) {
 	mustAppend(t, log, times(1, 2)...)
 	next := nextInBackground(patience(t), reader(t, log, 3))
-	far := nextInBackground(patience(t), reader(t, log, 5))
 	mustAppend(t, log, times(3, 1)...)
 	got := <-next
 	if got.err != nil || len(got.msgs) != 1 || got.msgs[0].Seq != 3 {
 		t.Fatalf("got %+v, want sequence 3 alone", got)
 	}
 	wantRecords(t, got.msgs, times(3, 1))
-	mustAppend(t, log, times(4, 1)...)
-	mustAppend(t, log, times(5, 1)...)
-	got = <-far
-	if got.err != nil || len(got.msgs) != 1 || got.msgs[0].Seq != 5 {
-		t.Errorf("got %+v, want sequence 5 alone", got)
+}
+
+// testRewritten reads behind positions that the log does not have.
+func testRewritten(t *testing.T, log eventlog.Log) {
+	mustAppend(t, log, times(1, 5)...)
+	other := eventlog.Message{Seq: 3, Payload: []byte("another fact")}
+	for _, tt := range []struct {
+		name  string
+		after eventlog.Position
+		want  string
+	}{
+		{"another fact", other.Position(1), "sequence 3 holds the fact"},
+		{"another fact, epoch not known", other.Position(0), "sequence 3 holds the fact"},
+		{"the hash of another place", eventlog.Position{Epoch: 1, Seq: 4, Hash: positionBefore(t, log, 4).Hash}, "sequence 4 holds the fact"},
+		{"another epoch", eventlog.Position{Epoch: 2, Seq: 3, Hash: positionBefore(t, log, 4).Hash}, "epoch 2 was read, and this is epoch 1"},
+		{"another epoch from the beginning", eventlog.Position{Epoch: 2}, "epoch 2 was read, and this is epoch 1"},
+		{"past the end", eventlog.Position{Epoch: 1, Seq: 6, Hash: other.Hash()}, "read up to sequence 6, and ends at 5"},
+		{"far past the end", eventlog.Position{Epoch: 1, Seq: 1 << 40, Hash: other.Hash()}, "and ends at 5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := log.Read(patience(t), tt.after)
+			rewritten, ok := errors.AsType[*eventlog.RewrittenError](err)
+			if !ok || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, %v, want a RewrittenError with %q", r, err, tt.want)
+			}
+			if rewritten.After != tt.after || !eventlog.Final(err) {
+				t.Errorf("got %+v, final %v, want the position, and final", rewritten, eventlog.Final(err))
+			}
+		})
+	}
+}
+
+func testEnd(t *testing.T, log eventlog.Log) {
+	if got, err := eventlog.End(t.Context(), log); err != nil || got != (eventlog.Position{Epoch: 1}) {
+		t.Errorf("of an empty log: got %+v, %v, want its beginning", got, err)
+	}
+	mustAppend(t, log, times(1, 5)...)
+	got, err := eventlog.End(t.Context(), log)
+	if want := positionBefore(t, log, 6); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
 
@@ -526,7 +581,7 @@ func testNextIsCancelled(t *testing.T, log eventlog.Log) {
 func testCloseWhileNextWaits(t *testing.T, log eventlog.Log) {
 	mustAppend(t, log, times(1, 3)...)
 	had := goleak.IgnoreCurrent()
-	r, err := log.Read(t.Context(), 1)
+	r, err := log.Read(t.Context(), eventlog.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -540,7 +595,7 @@ func testCloseWhileNextWaits(t *testing.T, log eventlog.Log) {
 	for i := range 3 {
 		mustAppend(t, log, times(1000*i, eventlog.MaxBatch)...)
 	}
-	r, err = log.Read(t.Context(), 1)
+	r, err = log.Read(t.Context(), eventlog.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}

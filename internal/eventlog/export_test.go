@@ -1,9 +1,16 @@
 package eventlog
 
-import "github.com/nats-io/nats.go"
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
 
 // SyncsAlways reports whether the server syncs its files before it answers.
 func SyncsAlways(e *Embedded) bool { return e.server.JetStreamConfig().SyncAlways }
+
+// ConfirmShorterAfter sets how far apart a leader must have said twice that the log is shorter.
+func ConfirmShorterAfter(l *JetStream, d time.Duration) { l.confirm = d }
 
 // ConnOf returns the connection of the log.
 func ConnOf(l *JetStream) *nats.Conn { return l.js.Conn() }

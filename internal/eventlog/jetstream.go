@@ -22,6 +22,8 @@ type JetStream struct {
 	stream jetstream.Stream
 	games  string
 	epoch  uint32
+
+	confirm time.Duration // confirmShorter
 }
 
 // Open finds the log of the Games by its subjects. ErrNoLog says that there is none yet.
@@ -51,7 +53,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err := checkStream(stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	return &JetStream{js: js, stream: stream, games: games, epoch: epoch}, nil
+	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, confirm: confirmShorter}, nil
 }
 
 // checkStream returns an error unless the stream keeps what the log promises: nothing is deleted or dropped, and a batch
@@ -116,12 +118,18 @@ func createError(games string, err error) error {
 
 // Head implements Log.
 func (l *JetStream) Head(ctx context.Context) (Head, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return Head{}, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return Head{}, fmt.Errorf("%w: where does it end: %w", ErrUnreachable, err)
+	}
+	// A member of a group without a leader answers too, with what it has itself.
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return Head{}, fmt.Errorf("%w: where does it end: the stream has no leader", ErrUnreachable)
 	}
 	return Head{Epoch: l.epoch, Last: fact.Seq(info.State.LastSeq)}, nil
 }
@@ -205,12 +213,14 @@ func appendError(err error) error {
 
 // LastOf implements Log. It asks the stream's leader, not any replica.
 func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	raw, err := l.stream.GetLastMsgForSubject(ctx, subject(l.games, f))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Message{}, false, nil
 	}
 	if err != nil {
-		return Message{}, false, fmt.Errorf("log: last fact of %s: %w", f, err)
+		return Message{}, false, fmt.Errorf("%w: the last fact of %s: %w", ErrUnreachable, f, err)
 	}
 	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err
@@ -221,123 +231,17 @@ func (l *JetStream) At(ctx context.Context, seq fact.Seq) (Message, bool, error)
 	if seq == 0 {
 		return Message{}, false, nil // the server would take it for a question about the last one
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	raw, err := l.stream.GetMsg(ctx, uint64(seq))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Message{}, false, nil
 	}
 	if err != nil {
-		return Message{}, false, fmt.Errorf("%w: sequence %d: %w", ErrUnreachable, seq, err)
+		return Message{}, false, fmt.Errorf("%w: the fact at sequence %d: %w", ErrUnreachable, seq, err)
 	}
 	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err
-}
-
-// How the pull of a reader is kept alive: a pull that the server has lost is noticed within a second. (A stall of
-// in-process connections was seen without it.)
-const (
-	pullMessages  = 1024
-	pullExpiry    = 5 * time.Second
-	pullHeartbeat = 500 * time.Millisecond
-)
-
-// Read implements Log.
-func (l *JetStream) Read(ctx context.Context, from fact.Seq) (Reader, error) {
-	consumer, err := l.js.OrderedConsumer(ctx, l.stream.CachedInfo().Config.Name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   uint64(max(from, 1)),
-		// Who reads tries again, and then learns that the stream is gone; left to itself, the consumer never gives up.
-		MaxResetAttempts: 1,
-	})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: read from %d: %w", ErrUnreachable, from, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))
-	if err != nil {
-		return nil, fmt.Errorf("log: read from %d: %w", from, err)
-	}
-	untilClose, end := context.WithCancel(context.Background()) // ctx is for this call only
-	r := &jetstreamReader{games: l.games, messages: messages, ready: make(chan Message, pullMessages), end: end}
-	go r.pump(untilClose)
-	return r, nil
-}
-
-// jetstreamReader has one goroutine that moves messages from the consumer into ready, so that Next can see without
-// waiting which ones have arrived.
-type jetstreamReader struct {
-	games    string
-	messages jetstream.MessagesContext
-	end      context.CancelFunc // ends pump
-	ready    chan Message       // closed by pump when it ends
-	err      error              // why pump ended; set before ready is closed
-}
-
-func (r *jetstreamReader) pump(ctx context.Context) {
-	defer close(r.ready)
-	untilEnd := jetstream.NextContext(ctx)
-	for {
-		msg, err := r.messages.Next(untilEnd)
-		if ctx.Err() != nil {
-			r.err = errClosed
-			return
-		}
-		if err != nil {
-			r.err = fmt.Errorf("log: %w", err)
-			return
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			r.err = fmt.Errorf("log: %w", err)
-			return
-		}
-		m, err := message(r.games, msg.Subject(), fact.Seq(meta.Sequence.Stream), meta.Timestamp, msg.Headers(), msg.Data())
-		if err != nil {
-			r.err = err
-			return
-		}
-		select {
-		case r.ready <- m:
-		case <-ctx.Done():
-			r.err = errClosed
-			return
-		}
-	}
-}
-
-func (r *jetstreamReader) Next(ctx context.Context, max int) ([]Message, error) {
-	var got []Message
-	select {
-	case m, ok := <-r.ready:
-		if !ok {
-			return nil, r.err
-		}
-		got = append(got, m)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	for len(got) < max {
-		select {
-		case m, ok := <-r.ready:
-			if !ok {
-				return got, nil // the next call returns the error
-			}
-			got = append(got, m)
-		default:
-			return got, nil
-		}
-	}
-	return got, nil
-}
-
-func (r *jetstreamReader) Close() {
-	r.end()
-	for range r.ready { // until pump has ended
-	}
-	// Not before: a consumer that is being replaced, after an outage, would miss the call and go on.
-	r.messages.Stop()
 }
 
 func message(games, subj string, seq fact.Seq, stored time.Time, h nats.Header, data []byte) (Message, error) {

@@ -148,7 +148,7 @@ func TestEmbeddedLeavesNothing(t *testing.T) {
 	}
 	log := create(t, nc, games)
 	mustAppend(t, log, times(1, 3)...)
-	r, err := log.Read(t.Context(), 1)
+	r, err := log.Read(t.Context(), eventlog.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestReplaced(t *testing.T) {
 	if got := <-next; got.err == nil || errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("next: got %+v, want an error within 10 s", got)
 	}
-	if _, err := old.Read(t.Context(), 4); !errors.Is(err, eventlog.ErrReplaced) {
+	if _, err := old.Read(t.Context(), eventlog.Position{}); !errors.Is(err, eventlog.ErrReplaced) {
 		t.Errorf("read: got %v, want ErrReplaced", err)
 	}
 

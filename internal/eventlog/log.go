@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 
 	"pinfold/internal/fact"
 )
@@ -24,6 +25,7 @@ type Log interface {
 	//   - ErrConflict: a fence does not hold, nothing is stored.
 	//   - ErrFull: the log has no room, nothing is stored.
 	//   - ErrNotStored: something else kept the batch from being stored; the same batch can be tried again.
+	//   - ErrRefused: the server will never take it; nothing is stored. The error names the limit.
 	//   - ErrUnanswered: nobody knows. It may have been stored, or be stored later. Look before trying again.
 	//   - ErrReplaced: the stream is no longer this epoch's; nothing is stored.
 	Append(ctx context.Context, b Batch) (fact.Seq, error)
@@ -36,15 +38,19 @@ type Log interface {
 	// *DecodeError.
 	At(ctx context.Context, seq fact.Seq) (Message, bool, error)
 
-	// Read returns a reader of all facts in log order, the first being the one at the given sequence. ErrReplaced says
-	// that the stream is no longer this epoch's.
-	Read(ctx context.Context, from fact.Seq) (Reader, error)
+	// Read returns a reader of all facts behind the position, in log order. It first compares the fact at the position
+	// with the one that the log holds there: a *RewrittenError says that the log is not the one that was read up to
+	// the position, and is final. Of Position{}, the beginning, there is nothing to compare. ErrReplaced says that the
+	// stream is no longer this epoch's; ErrUnreachable passes.
+	Read(ctx context.Context, after Position) (Reader, error)
 }
 
-// Reader reads the log in order. It is used by one goroutine.
+// Reader reads the log in order, without a gap. It is used by one goroutine.
 type Reader interface {
 	// Next waits for the next fact and returns it with those that have arrived behind it, at most max in all. A
-	// message that cannot be understood is a *DecodeError; after any error but the context's, Next has no more facts.
+	// message that cannot be understood is a *DecodeError, a log that lacks the next fact ErrGap. A reader that has
+	// lost its place at the server ends with ErrUnreachable: whoever reads begins again from its position, and so
+	// compares again. After any error but the context's, Next has no more facts.
 	Next(ctx context.Context, max int) ([]Message, error)
 	// Close ends the reading, once. A Next that waits in another goroutine returns an error.
 	Close()
@@ -54,6 +60,13 @@ type Reader interface {
 type Head struct {
 	Epoch uint32
 	Last  fact.Seq
+}
+
+// Position is a place in the log, and what stands there. The zero Position is the beginning of any log.
+type Position struct {
+	Epoch uint32 // 0 = not known
+	Seq   fact.Seq
+	Hash  [sha256.Size]byte // of the payload at Seq
 }
 
 // Batch is what is appended at once, at most MaxBatch records. Fences holds, for each family that is to be fenced, the
@@ -84,6 +97,64 @@ func (m Message) Decode() (fact.Entry, error) {
 // Hash returns the SHA-256 of the stored payload, by which a view recognises the log it was folded from.
 func (m Message) Hash() [sha256.Size]byte { return sha256.Sum256(m.Payload) }
 
+// Position returns the place of the message in a log of that epoch.
+func (m Message) Position(epoch uint32) Position {
+	return Position{Epoch: epoch, Seq: m.Seq, Hash: m.Hash()}
+}
+
+// End returns the position of the last fact of the log.
+func End(ctx context.Context, log Log) (Position, error) {
+	head, err := log.Head(ctx)
+	if err != nil || head.Last == 0 {
+		return Position{Epoch: head.Epoch}, err
+	}
+	m, found, err := log.At(ctx, head.Last)
+	if err != nil {
+		return Position{}, err
+	}
+	if !found {
+		return Position{}, fmt.Errorf("%w: sequence %d was the last one and is not there now", ErrUnreachable, head.Last)
+	}
+	return m.Position(head.Epoch), nil
+}
+
+// RewrittenError says that the log is not the one that was read: it lost its end, as one that came back from an older
+// copy has, and may have grown anew since.
+type RewrittenError struct {
+	After  Position // up to which it was read
+	Reason string
+}
+
+func (e *RewrittenError) Error() string { return "log: rewritten: " + e.Reason }
+
+// rewritten compares the fact at the position with what the log holds there; nil = they are the same.
+func (p Position) rewritten(m Message) error {
+	if m.Hash() == p.Hash {
+		return nil
+	}
+	return &RewrittenError{p, fmt.Sprintf("sequence %d holds the fact %.4x, and %.4x was read there", p.Seq, m.Hash(), p.Hash)}
+}
+
+// shorter says that the log ends before the position.
+func (p Position) shorter(last fact.Seq) error {
+	return &RewrittenError{p, fmt.Sprintf("it was read up to sequence %d, and ends at %d", p.Seq, last)}
+}
+
+// otherEpoch compares the epochs; nil = they are the same, or that of the position is not known.
+func (p Position) otherEpoch(epoch uint32) error {
+	if p.Epoch == 0 || p.Epoch == epoch {
+		return nil
+	}
+	return &RewrittenError{p, fmt.Sprintf("epoch %d was read, and this is epoch %d", p.Epoch, epoch)}
+}
+
+// Final reports whether who reads gets this error again, however often the reading begins again.
+func Final(err error) bool {
+	_, unreadable := errors.AsType[*DecodeError](err)
+	_, rewritten := errors.AsType[*RewrittenError](err)
+	return unreadable || rewritten || errors.Is(err, ErrReplaced) || errors.Is(err, ErrGap)
+}
+
 // DecodeError says which message of the log could not be understood, and why.
 type DecodeError struct {
 	Seq    fact.Seq
@@ -105,12 +176,16 @@ var (
 	ErrConflict   = errors.New("log: another writer of the family was first")
 	ErrFull       = errors.New("log: full")
 	ErrNotStored  = errors.New("log: not stored")
+	ErrRefused    = errors.New("log: the server refuses it for good")
 	ErrUnanswered = errors.New("log: no answer, the batch may be stored or not")
 	ErrReplaced   = errors.New("log: the stream was replaced by another epoch")
 )
 
 // ErrNoLog says that there is no stream for the Games yet.
 var ErrNoLog = errors.New("log: no stream for these Games")
+
+// ErrGap says that the log does not hold a fact that it must hold.
+var ErrGap = errors.New("log: a gap")
 
 // ErrUnreachable says that the log could not be asked: the server is away, starts, or has no leader. It passes.
 var ErrUnreachable = errors.New("log: not reached")

@@ -26,7 +26,9 @@ const (
 	// Torn: a first part of the batch is stored, and no answer came. JetStream promises that this never happens; a
 	// fold is to withstand it all the same.
 	Torn
-	// Refused: the log said that it did not store the batch.
+	// NotStored: the log said that it did not store the batch.
+	NotStored
+	// Refused: the log will never take the batch.
 	Refused
 )
 
@@ -51,7 +53,8 @@ type Memory struct {
 	messages []Message
 	last     map[fact.Family][]int // indices into messages
 	late     []sent
-	grown    chan struct{} // closed and replaced when messages grows
+	cuts     int           // how often all readers lost their place
+	grown    chan struct{} // closed and replaced when messages grows, or readers lose their place
 }
 
 // NewMemory returns an empty log of epoch 1. The clock gives the time at which a message is stored.
@@ -87,8 +90,10 @@ func (m *Memory) Append(_ context.Context, b Batch) (fact.Seq, error) {
 	switch fault {
 	case Lost:
 		return 0, ErrUnanswered
-	case Refused:
+	case NotStored:
 		return 0, ErrNotStored
+	case Refused:
+		return 0, ErrRefused
 	case Late:
 		m.late = append(m.late, s)
 		return 0, ErrUnanswered
@@ -123,7 +128,20 @@ func (m *Memory) StoreLate() bool {
 	return true
 }
 
-// Truncate loses every message after the given sequence, as a log restored from an older copy has lost them.
+// Cut lets every reader lose its place, as one whose server goes away does.
+func (m *Memory) Cut() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cut()
+}
+
+func (m *Memory) cut() {
+	m.cuts++
+	m.tell()
+}
+
+// Truncate loses every message after the given sequence, as a log that came back from an older copy has lost them; the
+// readers lose their place.
 func (m *Memory) Truncate(last fact.Seq) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,6 +152,7 @@ func (m *Memory) Truncate(last fact.Seq) {
 		}
 		m.last[f] = at
 	}
+	m.cut()
 }
 
 // LastOf implements Log.
@@ -166,12 +185,25 @@ func (m *Memory) At(_ context.Context, seq fact.Seq) (Message, bool, error) {
 	return m.messages[seq-1], true, nil
 }
 
-// Read implements Log.
-func (m *Memory) Read(_ context.Context, from fact.Seq) (Reader, error) {
+// Read implements Log. What it says of a log that is shorter, it says at once.
+func (m *Memory) Read(_ context.Context, after Position) (Reader, error) {
 	if err := m.enter("Read"); err != nil {
 		return nil, err
 	}
-	return &memoryReader{log: m, next: max(from, 1), closed: make(chan struct{})}, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := after.otherEpoch(m.epoch); err != nil {
+		return nil, err
+	}
+	if last := fact.Seq(len(m.messages)); after.Seq > last {
+		return nil, after.shorter(last)
+	}
+	if after.Seq > 0 {
+		if err := after.rewritten(m.messages[after.Seq-1]); err != nil {
+			return nil, err
+		}
+	}
+	return &memoryReader{log: m, next: after.Seq + 1, cuts: m.cuts, closed: make(chan struct{})}, nil
 }
 
 func (m *Memory) enter(call string) error {
@@ -200,6 +232,10 @@ func (m *Memory) store(messages []Message) {
 		msg.Seq, msg.Stored = fact.Seq(len(m.messages)+1), m.clock()
 		m.messages = append(m.messages, msg)
 	}
+	m.tell()
+}
+
+func (m *Memory) tell() {
 	close(m.grown)
 	m.grown = make(chan struct{})
 }
@@ -207,6 +243,7 @@ func (m *Memory) store(messages []Message) {
 type memoryReader struct {
 	log    *Memory
 	next   fact.Seq
+	cuts   int // of the log when the reading began
 	closed chan struct{}
 }
 
@@ -216,8 +253,11 @@ func (r *memoryReader) Next(ctx context.Context, max int) ([]Message, error) {
 			return nil, err
 		}
 		r.log.mu.Lock()
-		have, grown := r.log.messages, r.log.grown
+		have, grown, cuts := r.log.messages, r.log.grown, r.log.cuts
 		r.log.mu.Unlock()
+		if cuts != r.cuts {
+			return nil, fmt.Errorf("%w: the reader lost its place", ErrUnreachable)
+		}
 		if int(r.next) <= len(have) {
 			got := have[r.next-1:]
 			got = got[:min(len(got), max)]

@@ -1,7 +1,6 @@
 package eventlog_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -64,7 +63,8 @@ func TestFaults(t *testing.T) {
 		{"late", eventlog.Late, 2, eventlog.ErrUnanswered, nil},
 		{"torn", eventlog.Torn, 2, eventlog.ErrUnanswered, batch[:2]},
 		{"torn, fence", eventlog.Torn, 1, eventlog.ErrUnanswered, nil},
-		{"refused", eventlog.Refused, 2, eventlog.ErrNotStored, nil},
+		{"not stored", eventlog.NotStored, 2, eventlog.ErrNotStored, nil},
+		{"refused", eventlog.Refused, 2, eventlog.ErrRefused, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log := newFaulty()
@@ -85,10 +85,10 @@ func TestFaults(t *testing.T) {
 // TestFaultsOfNoBatch checks that a fault does not hide a batch that could not be sent in the first place.
 func TestFaultsOfNoBatch(t *testing.T) {
 	log := newFaulty()
-	for _, fault := range []eventlog.Fault{eventlog.Lost, eventlog.Unanswered, eventlog.Late, eventlog.Torn, eventlog.Refused} {
+	for _, fault := range []eventlog.Fault{eventlog.Lost, eventlog.Unanswered, eventlog.Late, eventlog.Torn, eventlog.NotStored, eventlog.Refused} {
 		for _, records := range [][]fact.Record{nil, times(0, eventlog.MaxBatch+1), {{Fact: fact.PinRetired{}}}} {
 			_, err := log.append(t, fault, eventlog.Batch{Records: records})
-			if err == nil || errors.Is(err, eventlog.ErrUnanswered) || errors.Is(err, eventlog.ErrNotStored) {
+			if err == nil || errors.Is(err, eventlog.ErrUnanswered) || errors.Is(err, eventlog.ErrNotStored) || errors.Is(err, eventlog.ErrRefused) {
 				t.Errorf("fault %d, %d records: got %v, want an error about the batch", fault, len(records), err)
 			}
 		}
@@ -184,7 +184,7 @@ func TestEnter(t *testing.T) {
 		"Head":   func() error { _, err := log.Head(t.Context()); return err }(),
 		"LastOf": func() error { _, _, err := log.LastOf(t.Context(), fact.Clock); return err }(),
 		"At":     func() error { _, _, err := log.At(t.Context(), 1); return err }(),
-		"Read":   func() error { _, err := log.Read(t.Context(), 1); return err }(),
+		"Read":   func() error { _, err := log.Read(t.Context(), eventlog.Position{}); return err }(),
 		"Next":   func() error { _, err := r.Next(t.Context(), 1); return err }(),
 	} {
 		if !errors.Is(err, down) {
@@ -219,18 +219,41 @@ func TestTruncate(t *testing.T) {
 	}
 	wantRecords(t, held, slices.Concat(times(1, 2), goals(1, 2), times(3, 2)))
 
+	at := positionBefore(t, log, 6)
+	waiting := reader(t, log, 6)
 	log.Truncate(0)
 	wantHead(t, log, 0)
 	if seq, err := log.append(t, eventlog.NoFault, eventlog.Batch{Records: times(1, 1), Fences: map[fact.Family]fact.Seq{fact.Clock: 0}}); err != nil || seq != 1 {
 		t.Errorf("append: got %d, %v, want 1", seq, err)
 	}
-	// A reader beyond the new end waits for its sequence.
-	ctx, cancel := context.WithCancel(t.Context())
-	next := nextInBackground(ctx, reader(t, log, 3))
-	cancel()
-	if got := <-next; !errors.Is(got.err, context.Canceled) {
-		t.Errorf("got %+v, want %v", got, context.Canceled)
+	// A reader has lost its place, and learns why when it begins again, also once the log is as long as before.
+	for range 2 {
+		if msgs, err := waiting.Next(patience(t), 1); !errors.Is(err, eventlog.ErrUnreachable) {
+			t.Errorf("got %v, %v, want ErrUnreachable", msgs, err)
+		}
+		_, err := log.Read(t.Context(), at)
+		if _, ok := errors.AsType[*eventlog.RewrittenError](err); !ok {
+			t.Errorf("got %v, want a RewrittenError", err)
+		}
+		mustAppend(t, log, times(100, 5)...)
 	}
+}
+
+// TestCut lets readers lose their places; nothing is lost to one that begins again.
+func TestCut(t *testing.T) {
+	log := newFaulty()
+	mustAppend(t, log, times(1, 3)...)
+	r := reader(t, log, 1)
+	readN(t, r, 1, 2)
+	next := nextInBackground(patience(t), reader(t, log, 4))
+	log.Cut()
+	if got := <-next; !errors.Is(got.err, eventlog.ErrUnreachable) {
+		t.Errorf("waiting: got %+v, want ErrUnreachable", got)
+	}
+	if msgs, err := r.Next(patience(t), 1); !errors.Is(err, eventlog.ErrUnreachable) {
+		t.Errorf("with more to read: got %v, %v, want ErrUnreachable", msgs, err)
+	}
+	wantRecords(t, readN(t, reader(t, log, 3), 3, 1), times(3, 1))
 }
 
 func TestCheckGames(t *testing.T) {

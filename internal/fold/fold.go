@@ -71,7 +71,7 @@ type Runner struct {
 	// Owned by Run.
 	reader eventlog.Reader
 	held   []eventlog.Message // read and not yet folded
-	pos    position
+	pos    eventlog.Position
 	queue  []fact.Record // derived, in the view, and not come by in the log yet
 
 	mu       sync.Mutex
@@ -138,9 +138,6 @@ func (e *MisfitError) Error() string {
 	return fmt.Sprintf("the view of %s does not fit the log: %s", e.Core, e.Reason)
 }
 
-// errGap says that the log does not hold the next sequence.
-var errGap = errors.New("the log has a gap")
-
 // Open checks that the view fits the log and returns a Runner that goes on from the view's position.
 func Open(ctx context.Context, c Config) (*Runner, error) {
 	if c.Backoff == nil {
@@ -169,37 +166,26 @@ func Open(ctx context.Context, c Config) (*Runner, error) {
 	return r, nil
 }
 
-// fits compares the view's position with the log.
+// fits compares the view's position with the log, by beginning to read.
 func (r *Runner) fits(ctx context.Context) error {
-	head, err := r.Log.Head(ctx)
+	if r.pos.Seq == 0 {
+		head, err := r.Log.Head(ctx)
+		r.pos.Epoch = head.Epoch
+		return err
+	}
+	return r.begin(ctx)
+}
+
+// begin begins to read behind the position, which compares it with the log: another log is a *MisfitError.
+func (r *Runner) begin(ctx context.Context) error {
+	reader, err := r.Log.Read(ctx, r.pos)
+	if rewritten, ok := errors.AsType[*eventlog.RewrittenError](err); ok {
+		return &MisfitError{Core: r.Core.Name(), Reason: rewritten.Reason}
+	}
 	if err != nil {
 		return err
 	}
-	if r.pos.seq == 0 {
-		r.pos.epoch = head.Epoch
-		return nil
-	}
-	misfit := func(format string, args ...any) error {
-		return &MisfitError{Core: r.Core.Name(), Reason: fmt.Sprintf(format, args...)}
-	}
-	if r.pos.epoch != head.Epoch {
-		return misfit("the view is of epoch %d, the log of epoch %d", r.pos.epoch, head.Epoch)
-	}
-	if r.pos.seq > head.Last {
-		return misfit("the view is at sequence %d, the log ends at %d", r.pos.seq, head.Last)
-	}
-	reader, err := r.Log.Read(ctx, r.pos.seq)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	msgs, err := reader.Next(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if msgs[0].Seq != r.pos.seq || msgs[0].Hash() != r.pos.hash {
-		return misfit("the fact at sequence %d is not the one that was folded", r.pos.seq)
-	}
+	r.reader = reader
 	return nil
 }
 
@@ -273,13 +259,13 @@ func (r *Runner) read(ctx context.Context) ([]eventlog.Message, error) {
 		msgs, err := r.next(ctx)
 		if err == nil {
 			for i, m := range msgs {
-				if want := r.pos.seq + fact.Seq(i) + 1; m.Seq != want {
-					return nil, fmt.Errorf("%w: sequence %d follows %d", errGap, m.Seq, want-1)
+				if want := r.pos.Seq + fact.Seq(i) + 1; m.Seq != want {
+					return nil, fmt.Errorf("%w: sequence %d follows %d", eventlog.ErrGap, m.Seq, want-1)
 				}
 			}
 			return msgs, nil
 		}
-		if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable || errors.Is(err, eventlog.ErrReplaced) {
+		if _, misfit := errors.AsType[*MisfitError](err); misfit || eventlog.Final(err) {
 			return nil, err
 		}
 		if ctx.Err() != nil {
@@ -295,11 +281,9 @@ func (r *Runner) read(ctx context.Context) ([]eventlog.Message, error) {
 
 func (r *Runner) next(ctx context.Context) ([]eventlog.Message, error) {
 	if r.reader == nil {
-		reader, err := r.Log.Read(ctx, r.pos.seq+1)
-		if err != nil {
+		if err := r.begin(ctx); err != nil {
 			return nil, err
 		}
-		r.reader = reader
 	}
 	return r.reader.Next(ctx, maxTurn)
 }
@@ -323,5 +307,5 @@ func (r *Runner) wait(ctx context.Context, failures int) error {
 }
 
 func (r *Runner) advance(m eventlog.Message) {
-	r.pos.seq, r.pos.hash = m.Seq, m.Hash()
+	r.pos = m.Position(r.pos.Epoch)
 }

@@ -20,17 +20,10 @@ var positionKey = []byte("p")
 
 const queuePrefix = 'q'
 
-// position is how far a view has come in its log.
-type position struct {
-	epoch uint32
-	seq   fact.Seq
-	hash  [sha256.Size]byte // of the payload at seq
-}
-
 // load reads the position and what is still expected; both are empty in a new view.
-func load(r kv.Reader, core Core) (position, []fact.Record, error) {
+func load(r kv.Reader, core Core) (eventlog.Position, []fact.Record, error) {
 	pos, err := loadPosition(r, core.Name())
-	if err != nil || pos == (position{}) {
+	if err != nil || pos == (eventlog.Position{}) {
 		return pos, nil, err
 	}
 	var queue []fact.Record
@@ -45,7 +38,7 @@ func load(r kv.Reader, core Core) (position, []fact.Record, error) {
 }
 
 // loadPosition reads the position, which is empty in a new view. The error says that it is not a view of that core.
-func loadPosition(r kv.Reader, core string) (pos position, err error) {
+func loadPosition(r kv.Reader, core string) (pos eventlog.Position, err error) {
 	v := r.Get(bucket, positionKey)
 	if v == nil {
 		return pos, nil
@@ -54,18 +47,18 @@ func loadPosition(r kv.Reader, core string) (pos position, err error) {
 	if len(v) < fixed || string(v[fixed:]) != core {
 		return pos, &MisfitError{Core: core, Reason: "it is the view of another service"}
 	}
-	pos.epoch = binary.BigEndian.Uint32(v)
-	pos.seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
-	copy(pos.hash[:], v[12:])
+	pos.Epoch = binary.BigEndian.Uint32(v)
+	pos.Seq = fact.Seq(binary.BigEndian.Uint64(v[4:]))
+	copy(pos.Hash[:], v[12:])
 	return pos, nil
 }
 
 // save writes the turn's position and what it changed of the expected facts. Those that came by within the same turn
 // were never written.
 func (t *turn) save(tx kv.Tx) error {
-	v := binary.BigEndian.AppendUint32(nil, t.last.epoch)
-	v = binary.BigEndian.AppendUint64(v, uint64(t.last.seq))
-	v = append(v, t.last.hash[:]...)
+	v := binary.BigEndian.AppendUint32(nil, t.last.Epoch)
+	v = binary.BigEndian.AppendUint64(v, uint64(t.last.Seq))
+	v = append(v, t.last.Hash[:]...)
 	tx.Put(bucket, positionKey, append(v, t.runner.Core.Name()...))
 	for _, r := range t.runner.queue[:t.popped] {
 		tx.Delete(bucket, queueKey(r.Derivation))

@@ -18,7 +18,7 @@ func (r *Runner) Progress() Progress {
 
 // publish makes the position known to Progress and wakes who waits for it.
 func (r *Runner) publish() {
-	p := Progress{Seq: r.pos.seq, Settled: r.pos.seq}
+	p := Progress{Seq: r.pos.Seq, Settled: r.pos.Seq}
 	if len(r.queue) > 0 {
 		p.Settled = r.queue[0].Derivation.Cause - 1
 	}
@@ -93,7 +93,7 @@ func SnapshotOf(r view.Reader, core string) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return Snapshot{Epoch: pos.epoch, Seq: pos.seq, Digest: Digest(r)}, nil
+	return Snapshot{Epoch: pos.Epoch, Seq: pos.Seq, Digest: Digest(r)}, nil
 }
 
 // positionOf returns the sequence up to which a view at rest was folded; 0 = it is new. The facts behind it that the core

@@ -95,7 +95,7 @@ func (w *world) fault(b eventlog.Batch) eventlog.Fault {
 	if w.calm || b.Records[0].Fact.Family() != fact.Goal || w.rng.IntN(4) > 0 {
 		return eventlog.NoFault
 	}
-	return []eventlog.Fault{eventlog.Lost, eventlog.Unanswered, eventlog.Late, eventlog.Torn, eventlog.Refused}[w.rng.IntN(5)]
+	return []eventlog.Fault{eventlog.Lost, eventlog.Unanswered, eventlog.Late, eventlog.Torn, eventlog.NotStored}[w.rng.IntN(5)]
 }
 
 func (w *world) stale(fact.Family) int {
@@ -276,7 +276,7 @@ func (w *world) messages() []eventlog.Message {
 	if head.Last == 0 {
 		return nil
 	}
-	reader, _ := w.log.Read(context.Background(), 1)
+	reader, _ := w.log.Read(context.Background(), eventlog.Position{})
 	msgs, _ := reader.Next(context.Background(), int(head.Last))
 	return msgs
 }
@@ -337,12 +337,12 @@ func (l *parkingLog) LastOf(ctx context.Context, f fact.Family) (eventlog.Messag
 	return m, ok, err
 }
 
-func (l *parkingLog) Read(ctx context.Context, from fact.Seq) (eventlog.Reader, error) {
+func (l *parkingLog) Read(ctx context.Context, after eventlog.Position) (eventlog.Reader, error) {
 	if err := l.r.yield(); err != nil {
 		return nil, err
 	}
-	reader, err := l.Memory.Read(ctx, from)
-	return &parkingReader{Reader: reader, log: l, next: max(from, 1)}, err
+	reader, err := l.Memory.Read(ctx, after)
+	return &parkingReader{Reader: reader, log: l, next: after.Seq + 1}, err
 }
 
 // parkingReader stays parked while there is nothing to read, and hands out what there is in random portions.

@@ -11,11 +11,11 @@ import (
 // turn is the work of one write transaction. Nothing of it reaches the Runner before the commit.
 type turn struct {
 	runner  *Runner
-	folded  int           // messages
-	last    position      // of the last one
-	derived []fact.Record // to be in the log before the commit
-	popped  int           // how many of the facts expected before the turn came by
-	added   []fact.Record // to be expected behind those, without what came by within the turn
+	folded  int               // messages
+	last    eventlog.Position // of the last one
+	derived []fact.Record     // to be in the log before the commit
+	popped  int               // how many of the facts expected before the turn came by
+	added   []fact.Record     // to be expected behind those, without what came by within the turn
 }
 
 // fold steps the core over the messages, until they are used up or the next step's facts might not fit the batch.
@@ -42,8 +42,7 @@ func (t *turn) fold(tx kv.Tx, msgs []eventlog.Message) error {
 		}
 		t.folded++
 	}
-	m := msgs[t.folded-1]
-	t.last = position{epoch: t.runner.pos.epoch, seq: m.Seq, hash: m.Hash()}
+	t.last = msgs[t.folded-1].Position(t.runner.pos.Epoch)
 	return nil
 }
 

@@ -50,7 +50,7 @@ type Notary struct {
 
 	signing sync.Mutex // held while a checkpoint is signed and kept: the newest one never goes back
 
-	at fact.Seq // how many facts the tree and the index hold; of Open, and then of Run
+	at eventlog.Position // of the last fact that the tree and the index hold; of Open, and then of Run
 
 	shownAt atomic.Uint64 // at, for others
 
@@ -123,14 +123,14 @@ const (
 	maxRead      = 8192 // facts
 	pause        = time.Second
 	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
+	longestPause = time.Second
 )
 
 // Run follows the log until the context ends, which is no error, or until the log cannot be followed any more: a fact
 // cannot be understood, the log was replaced, or it is not the one that was signed for.
 func (n *Notary) Run(ctx context.Context) error {
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {
-		before := n.at
+		before := n.at.Seq
 		err := n.follow(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // that was the end of it
@@ -138,7 +138,7 @@ func (n *Notary) Run(ctx context.Context) error {
 		if fatal(err) {
 			return fmt.Errorf("notary: %w", err)
 		}
-		if n.at > before {
+		if n.at.Seq > before {
 			wait = firstPause
 		}
 		n.Logger.Warn("following the log for the Merkle tree failed, trying again", "error", err)
@@ -150,9 +150,8 @@ func (n *Notary) Run(ctx context.Context) error {
 
 // fatal reports whether trying again would not help, or make it worse.
 func fatal(err error) bool {
-	_, unreadable := errors.AsType[*eventlog.DecodeError](err)
 	_, misfit := errors.AsType[*fold.MisfitError](err)
-	return unreadable || misfit || errors.Is(err, eventlog.ErrReplaced) || errors.Is(err, errView)
+	return misfit || eventlog.Final(err) || errors.Is(err, errView)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -167,7 +166,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 func (n *Notary) follow(ctx context.Context) error {
-	reader, err := n.Log.Read(ctx, n.at+1)
+	reader, err := n.Log.Read(ctx, n.at)
+	if rewritten, ok := errors.AsType[*eventlog.RewrittenError](err); ok {
+		return misfit("%s", rewritten.Reason)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,8 +218,8 @@ var errView = errors.New("its files")
 func (n *Notary) enter(messages []eventlog.Message) error {
 	leaves := make([]merkle.Hash, len(messages))
 	for i, m := range messages {
-		if want := n.at + fact.Seq(i) + 1; m.Seq != want {
-			return fmt.Errorf("the log has a gap: sequence %d follows %d", m.Seq, want-1)
+		if want := n.at.Seq + fact.Seq(i) + 1; m.Seq != want {
+			return fmt.Errorf("%w: sequence %d follows %d", eventlog.ErrGap, m.Seq, want-1)
 		}
 		leaf, err := merkle.Leaf(m)
 		if err != nil {
@@ -240,9 +242,9 @@ func (n *Notary) enter(messages []eventlog.Message) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errView, err)
 	}
-	n.at += fact.Seq(len(messages))
-	n.shownAt.Store(uint64(n.at))
-	return n.settle(n.at)
+	n.at = messages[len(messages)-1].Position(n.at.Epoch)
+	n.shownAt.Store(uint64(n.at.Seq))
+	return n.settle(n.at.Seq)
 }
 
 func (n *Notary) publish(size fact.Seq) {

@@ -352,8 +352,8 @@ type slow struct {
 	most int
 }
 
-func (l slow) Read(ctx context.Context, from fact.Seq) (eventlog.Reader, error) {
-	r, err := l.Log.Read(ctx, from)
+func (l slow) Read(ctx context.Context, after eventlog.Position) (eventlog.Reader, error) {
+	r, err := l.Log.Read(ctx, after)
 	return slowReader{r, l.most}, err
 }
 

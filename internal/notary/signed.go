@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/kv"
@@ -70,27 +71,27 @@ func (n *Notary) fits(ctx context.Context) error {
 	if size > head.Last {
 		return misfit("the tree is at sequence %d, the log ends at %d", size, head.Last)
 	}
+	n.at = eventlog.Position{Epoch: head.Epoch}
 	if size > 0 {
-		if err := n.sameFact(ctx, size, last); err != nil {
+		if n.at, err = n.sameFact(ctx, head.Epoch, size, last); err != nil {
 			return err
 		}
 	}
-	n.at = size
 	n.shownAt.Store(uint64(size))
 	return n.settle(size)
 }
 
-// sameFact returns an error unless the log holds, at the sequence, the fact with that leaf.
-func (n *Notary) sameFact(ctx context.Context, seq fact.Seq, want merkle.Hash) error {
+// sameFact returns the position of the fact at the sequence, and an error unless that is the fact with that leaf.
+func (n *Notary) sameFact(ctx context.Context, epoch uint32, seq fact.Seq, want merkle.Hash) (eventlog.Position, error) {
 	m, found, err := n.Log.At(ctx, seq)
 	if err != nil {
-		return err
+		return eventlog.Position{}, err
 	}
 	got, err := merkle.Leaf(m)
 	if !found || err != nil || got != want {
-		return misfit("the fact at sequence %d is not the one in the tree", seq)
+		return eventlog.Position{}, misfit("the fact at sequence %d is not the one in the tree", seq)
 	}
-	return nil
+	return m.Position(epoch), nil
 }
 
 // newest returns the newest checkpoint that was signed, and its note; the zero one if none was.

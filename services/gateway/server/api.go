@@ -56,7 +56,7 @@ type pairing struct {
 	expires fact.UnixMilli
 }
 
-func newAPI(c Config, log eventlog.Log, head fact.Seq, runner *fold.Runner, s *services) *api {
+func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runner, s *services) *api {
 	return &api{
 		config:     c,
 		runner:     runner,
@@ -66,7 +66,7 @@ func newAPI(c Config, log eventlog.Log, head fact.Seq, runner *fold.Runner, s *s
 		limiter:    newLimiter(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
 		services:   s,
-		hub:        newHub(log, head, runner, c.Logger),
+		hub:        newHub(log, end, runner, c.Logger),
 		admissions: newAdmissions(),
 	}
 }

@@ -562,8 +562,8 @@ func (a *audited) checkNext(ctx context.Context, rng *rand.Rand, last, next merk
 // pagedLog is a log that is read a few facts at a time.
 type pagedLog struct{ eventlog.Log }
 
-func (l pagedLog) Read(ctx context.Context, from fact.Seq) (eventlog.Reader, error) {
-	r, err := l.Log.Read(ctx, from)
+func (l pagedLog) Read(ctx context.Context, after eventlog.Position) (eventlog.Reader, error) {
+	r, err := l.Log.Read(ctx, after)
 	return pagedReader{r}, err
 }
 

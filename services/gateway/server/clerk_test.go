@@ -100,16 +100,16 @@ func TestClerkFaults(t *testing.T) {
 	for name, faults := range map[string][]eventlog.Fault{
 		"none":                        nil,
 		"lost":                        {eventlog.Lost},
-		"refused":                     {eventlog.Refused},
+		"refused":                     {eventlog.NotStored},
 		"unanswered":                  {eventlog.Unanswered},
 		"torn":                        {eventlog.Torn},
 		"late":                        {eventlog.Late},
 		"late, and lost again":        {eventlog.Late, eventlog.Lost},
 		"late twice":                  {eventlog.Late, eventlog.Late},
-		"refused, then unanswered":    {eventlog.Refused, eventlog.Unanswered},
+		"refused, then unanswered":    {eventlog.NotStored, eventlog.Unanswered},
 		"torn, then late":             {eventlog.Torn, eventlog.Late},
 		"lost five times":             slices.Repeat([]eventlog.Fault{eventlog.Lost}, 5),
-		"all of them, one by one":     {eventlog.Lost, eventlog.Refused, eventlog.Late, eventlog.Torn, eventlog.Unanswered},
+		"all of them, one by one":     {eventlog.Lost, eventlog.NotStored, eventlog.Late, eventlog.Torn, eventlog.Unanswered},
 		"late, and what follows torn": {eventlog.Late, eventlog.Torn, eventlog.Lost},
 	} {
 		for _, arrives := range []string{"before it is written again", "after"} {
@@ -275,7 +275,7 @@ func TestClerksRaceUnderFaults(t *testing.T) {
 				log.StoreLate()
 			}
 			if rng.chance(0.5) {
-				return eventlog.Fault(rng.intN(int(eventlog.Refused) + 1))
+				return eventlog.Fault(rng.intN(int(eventlog.NotStored) + 1))
 			}
 			return eventlog.NoFault
 		},
@@ -305,7 +305,7 @@ func TestClerksRaceUnderFaults(t *testing.T) {
 // not come.
 func TestClerkDeadline(t *testing.T) {
 	for name, fault := range map[string]eventlog.Fault{
-		"lost": eventlog.Lost, "refused": eventlog.Refused, "late": eventlog.Late,
+		"lost": eventlog.Lost, "refused": eventlog.NotStored, "late": eventlog.Late,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -98,7 +98,7 @@ func TestCommitterFaults(t *testing.T) {
 		late   int // and later
 	}{
 		"lost, not stored":       {fault: eventlog.Lost, reason: unavailably},
-		"refused, not stored":    {fault: eventlog.Refused, reason: unavailably},
+		"refused, not stored":    {fault: eventlog.NotStored, reason: unavailably},
 		"unanswered, but stored": {fault: eventlog.Unanswered, reason: unavailably, stored: 3},
 		"late, but stored":       {fault: eventlog.Late, reason: unavailably, late: 3},
 		"torn":                   {fault: eventlog.Torn, reason: unavailably, stored: 1},
@@ -410,7 +410,7 @@ func TestCommitterConcurrently(t *testing.T) {
 			a.statements = append(a.statements, uint32(r.Fact.(fact.HalfReported).Half.Counter))
 		}
 		if rng.chance(0.4) {
-			a.fault = eventlog.Fault(rng.intN(int(eventlog.Refused) + 1))
+			a.fault = eventlog.Fault(rng.intN(int(eventlog.NotStored) + 1))
 		}
 		batches = append(batches, a)
 		return a.fault
@@ -484,7 +484,7 @@ func checkBatches(t *testing.T, batches []appended, list []fact.Entry) {
 	for _, b := range batches {
 		stored := b.statements
 		switch b.fault {
-		case eventlog.Lost, eventlog.Refused:
+		case eventlog.Lost, eventlog.NotStored:
 			stored = nil
 		case eventlog.Torn:
 			stored = stored[:len(stored)/2]

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"pinfold/internal/eventlog"
 	"pinfold/internal/serve"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
@@ -107,7 +108,7 @@ func (s stepsAway) GetDay(ctx context.Context, _ *stepsv1.GetDayRequest, _ ...gr
 func TestWatchEndsWithTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rewards, steps := rewardsAway{asked: make(chan struct{})}, stepsAway{asked: make(chan struct{})}
-		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, 0, nil, nil)}
+		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, eventlog.Position{}, nil, nil)}
 		ended := make(chan error, 1)
 		go func() {
 			_, err := a.readFace(t.Context(), "", 1, false)

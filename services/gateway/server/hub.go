@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,7 +26,7 @@ type hub struct {
 	end    context.CancelFunc
 
 	mu       sync.Mutex
-	pos      fact.Seq // every fact up to it has woken its watchers
+	pos      eventlog.Position // every fact up to it has woken its watchers
 	watchers map[fact.WearerID]map[*watcher]struct{}
 	now      fact.UnixMilli // the time of the folds at pos, 0 before the first that came by; owned by run
 }
@@ -38,11 +38,11 @@ type watcher struct {
 	seq    fact.Seq      // of the last change; guarded by hub.mu
 }
 
-// newHub returns a hub that wakes watchers by the facts behind head.
-func newHub(log eventlog.Log, head fact.Seq, runner *fold.Runner, logger *slog.Logger) *hub {
-	runs, end := context.WithCancel(context.Background())
+// newHub returns a hub that wakes watchers by the facts behind the end.
+func newHub(log eventlog.Log, end eventlog.Position, runner *fold.Runner, logger *slog.Logger) *hub {
+	runs, stop := context.WithCancel(context.Background())
 	return &hub{
-		log: log, runner: runner, logger: logger, runs: runs, end: end, pos: head,
+		log: log, runner: runner, logger: logger, runs: runs, end: stop, pos: end,
 		watchers: map[fact.WearerID]map[*watcher]struct{}{},
 	}
 }
@@ -56,7 +56,7 @@ func (h *hub) watch(wearer fact.WearerID) (*watcher, fact.Seq) {
 		h.watchers[wearer] = map[*watcher]struct{}{}
 	}
 	h.watchers[wearer][w] = struct{}{}
-	return w, h.pos
+	return w, h.pos.Seq
 }
 
 func (h *hub) leave(w *watcher) {
@@ -79,12 +79,15 @@ func (h *hub) changed(w *watcher) fact.Seq {
 func (h *hub) run(ctx context.Context) error {
 	defer h.end()
 	for pause := retryPause; ; pause = min(2*pause, maxPause) {
-		before := h.pos
+		before := h.pos.Seq
 		err := h.read(ctx)
-		if _, unreadable := errors.AsType[*eventlog.DecodeError](err); unreadable || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return err
 		}
-		if h.pos > before {
+		if eventlog.Final(err) {
+			return fmt.Errorf("watchers: %w", err)
+		}
+		if h.pos.Seq > before {
 			pause = retryPause
 		}
 		h.logger.Warn("reading the log for watchers failed, trying again", "error", err)
@@ -100,7 +103,7 @@ func (h *hub) run(ctx context.Context) error {
 const maxRead = 1024
 
 func (h *hub) read(ctx context.Context) error {
-	reader, err := h.log.Read(ctx, h.pos+1)
+	reader, err := h.log.Read(ctx, h.pos)
 	if err != nil {
 		return err
 	}
@@ -133,7 +136,7 @@ func (h *hub) pass(ctx context.Context, m eventlog.Message) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pos = m.Seq
+	h.pos = m.Position(h.pos.Epoch)
 	if everyone {
 		for _, watchers := range h.watchers {
 			wakeAll(watchers, m.Seq)

@@ -34,7 +34,11 @@ func TestHubNewDay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHub(log, head, runner, slog.New(slog.DiscardHandler))
+	end, err := eventlog.End(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHub(log, end, runner, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	go func() { ended <- runner.Run(ctx) }()

@@ -58,9 +58,9 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	var head eventlog.Head
+	var end eventlog.Position
 	if err := serve.Reach(ctx, c.Logger, func() (err error) {
-		head, err = log.Head(ctx)
+		end, err = eventlog.End(ctx, log)
 		return err
 	}); err != nil {
 		return serve.IgnoreEnd(ctx, err)
@@ -76,7 +76,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	defer closeNotary()
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
-		a := newAPI(c, log, head.Last, runner, services)
+		a := newAPI(c, log, end, runner, services)
 		return serve.API{
 			Register: func(s grpc.ServiceRegistrar) {
 				gatewayv1.RegisterGatewayServiceServer(s, a)

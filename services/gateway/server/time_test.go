@@ -214,7 +214,7 @@ func TestKeepTimeFaults(t *testing.T) {
 		"lost":       {Append: sequence(eventlog.Lost, eventlog.Lost)},
 		"unanswered": {Append: sequence(eventlog.Unanswered)},
 		"late":       {Append: sequence(eventlog.Late)},
-		"refused":    {Append: sequence(eventlog.Refused)},
+		"refused":    {Append: sequence(eventlog.NotStored)},
 		"full":       {Enter: failFirst("Append", eventlog.ErrFull)},
 		"stale":      {Stale: func(fact.Family) int { return 1 }, Append: sequence(eventlog.Unanswered)},
 	} {

@@ -110,7 +110,7 @@ func entries(t testing.TB, log eventlog.Log) []fact.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := log.Read(t.Context(), 1)
+	reader, err := log.Read(t.Context(), eventlog.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func startGateway(t testing.TB, log eventlog.Log, change ...func(*Config)) *api 
 		cancel()
 		t.Fatal(err)
 	}
-	a := newAPI(c, log, 0, runner, &services{})
+	a := newAPI(c, log, eventlog.Position{}, runner, &services{})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return a.committer.run(ctx) })

@@ -83,7 +83,7 @@ func (w *world) expired(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := w.log.Read(t.Context(), 1)
+	reader, err := w.log.Read(t.Context(), eventlog.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
