@@ -132,11 +132,11 @@ func TestWhatIf(t *testing.T) {
 		"closed before noon": {
 			[]string{"closes=" + (noon - 1).String(), "upload_grace=0s"},
 			func(o *audit.Outcome) {
-				o.Friendships, o.FriendshipsFormed, o.Bronze, o.Silver, o.Backgrounds = 5, 5, 1, 1, 2
+				o.Friendships, o.FriendshipsFormed, o.Bronze, o.Silver, o.Backgrounds, o.StepGoals = 5, 5, 1, 1, 2, 0
 			},
 			[]audit.Change{
 				change(all, 1, 3, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze", "silver"), BackgroundsLost: aquatics}),
-				change(all, 2, 2, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze"), BackgroundsLost: aquatics}),
+				change(all, 2, 2, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze"), BackgroundsLost: aquatics, GoalsLost: 1}),
 				change(all, 3, 2, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze"), BackgroundsLost: aquatics}),
 				change(all, 4, 2, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze"), BackgroundsLost: aquatics}),
 				change(all, 5, 2, audit.Change{FriendsAfter: 1, MedalsLost: medals("bronze"), BackgroundsLost: aquatics}),

@@ -12,9 +12,9 @@ type Rules struct {
 	Zone                 []ZoneOffset  // local time, ascending by From; the first entry also holds for all slots before it
 	StepGoal             uint32        // steps in a local day
 	PendingFor           time.Duration // how long a half waits for its mate
-	Opens                UnixMilli     // taps are taken from here; 0 = always
+	Opens                UnixMilli     // taps and steps are taken from here; 0 = always
 	Closes               UnixMilli     // to here and the grace; 0 = always
-	UploadGrace          time.Duration // after Closes, for what was tapped before and is carried in late
+	UploadGrace          time.Duration // after Closes, for what was tapped or walked before and is carried in late
 }
 
 // Sport is one background's subject: a stable id and its names for people.

@@ -39,8 +39,8 @@ func ReadFile(path string) (fact.Rules, error) {
 //	time_zone               IANA name, such as "Asia/Tokyo"
 //	step_goal               steps in a local day
 //	pending_for             how long a half waits for its mate, as a Go duration, such as "336h"
-//	opens, closes           RFC 3339, to the millisecond; without them taps are always taken
-//	upload_grace            how long after closing taps are still taken, as a Go duration, such as "168h"
+//	opens, closes           RFC 3339, to the millisecond; without them taps and steps are always taken
+//	upload_grace            how long after closing taps and step reports are still taken, as a Go duration, such as "168h"
 //
 // All but opens and closes must be given, none twice, and no others. The error names the field, its value and the rule.
 // What Parse returns passes Check.

@@ -36,7 +36,7 @@ func Equal(a, b fact.Rules) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// Window is the part of the rules that says when taps are taken, small enough for a fold to keep.
+// Window is the part of the rules that says when taps and steps are taken, small enough for a fold to keep.
 type Window struct {
 	Opens       fact.UnixMilli // 0 = always
 	Closes      fact.UnixMilli // 0 = always
@@ -48,7 +48,7 @@ func WindowOf(r fact.Rules) Window {
 	return Window{Opens: r.Opens, Closes: r.Closes, UploadGrace: r.UploadGrace}
 }
 
-// Open reports whether taps are taken at now, a fold's time: from the opening on, through the last millisecond of the
+// Open reports whether taps and step reports are taken at now, a fold's time: from the opening on, through the last millisecond of the
 // closing plus the grace. Both ends belong to the window (design section 7, row 4: refused before opening, or past
 // closing and grace).
 func Open(w Window, now fact.UnixMilli) bool {
@@ -56,6 +56,12 @@ func Open(w Window, now fact.UnixMilli) bool {
 		return false
 	}
 	return w.Closes == 0 || now <= w.Closes.Add(w.UploadGrace)
+}
+
+// Within reports whether the steps of a slot count, whenever they are taken: those of a slot that begins at the opening or
+// later, and before the closing (design section 3). The grace is for what comes late, not for what is walked late.
+func Within(w Window, s fact.Slot) bool {
+	return s.Start() >= w.Opens && (w.Closes == 0 || s.Start() < w.Closes)
 }
 
 // BackgroundsDue returns how many backgrounds a wearer with so many friends is due: the starters and one for every

@@ -125,6 +125,32 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestWithin(t *testing.T) {
+	const slot fact.Slot = 1_807_776
+	start := slot.Start()
+	tests := []struct {
+		name   string
+		window rules.Window
+		want   bool
+	}{
+		{"no window", rules.Window{}, true},
+		{"it begins at the opening", rules.Window{Opens: start}, true},
+		{"it begins just before the opening", rules.Window{Opens: start + 1}, false},
+		{"it begins just before the closing", rules.Window{Closes: start + 1}, true},
+		{"it begins at the closing", rules.Window{Closes: start}, false},
+		{"in the grace", rules.Window{Closes: start, UploadGrace: time.Hour}, false},
+		{"in between", rules.Window{Opens: start - 1, Closes: start + 1}, true},
+	}
+	for _, tt := range tests {
+		if got := rules.Within(tt.window, slot); got != tt.want {
+			t.Errorf("%s: Within = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if !rules.Within(rules.Window{Opens: 1}, math.MaxUint32) {
+		t.Error("the last slot of all is before the opening")
+	}
+}
+
 func TestBackgroundsDue(t *testing.T) {
 	tests := []struct {
 		starters, friends uint32

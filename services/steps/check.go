@@ -22,12 +22,13 @@ const maxFindings = 100
 //  4. Each report counted or has one reason why not. Days, goals and steps are the sums over the records; without a
 //     report that counted there are none.
 func Check(r kv.Reader) error {
-	c := &checker{r: r, rules: inForce(r), boards: ranking.NewChecker(r, ranks, counts)}
-	c.checkSmall(rulings, now, func(v []byte) bool { return len(v) > goalSize && (len(v)-goalSize)%offsetSize == 0 })
+	c := &checker{r: r, boards: ranking.NewChecker(r, ranks, counts)}
+	c.checkSmall(rulings, now, func(v []byte) bool { return len(v) > rulingHead && (len(v)-rulingHead)%offsetSize == 0 })
 	c.checkSmall(totals, all, func(v []byte) bool { return len(v) == tallySize })
 	if c.findings != nil { // what follows could not be read
 		return errors.Join(c.findings...)
 	}
+	c.rules = inForce(r)
 	c.checkRules()
 	for k, v := range r.Scan(days, nil, nil) {
 		c.checkDay(k, v)

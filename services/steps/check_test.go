@@ -23,12 +23,12 @@ func TestCheck(t *testing.T) {
 		{"KeyOfRules", func(tx kv.Tx) { tx.Put(rulings, []byte("then"), inForce(tx).zone) }, `key "then"`},
 		{"LayoutOfTotals", func(tx kv.Tx) { tx.Put(totals, all, []byte("short")) }, "bucket total"},
 		{"NoGoal", func(tx kv.Tx) { flip(tx, rulings, now, 3, 20) }, "rules: a goal of 0"},
-		{"ZoneOffTheWorld", func(tx kv.Tx) { flip(tx, rulings, now, goalSize+4, 0x40) }, "zone[0]: 100 quarter hours"},
+		{"ZoneOffTheWorld", func(tx kv.Tx) { flip(tx, rulings, now, rulingHead+4, 0x40) }, "zone[0]: 100 quarter hours"},
 		{"ZoneDescends", func(tx kv.Tx) {
 			v := tx.Get(rulings, now)
-			tx.Put(rulings, now, slices.Concat(v, v[goalSize:]))
+			tx.Put(rulings, now, slices.Concat(v, v[rulingHead:]))
 		}, "zone[1]: from slot 0, not after"},
-		{"AnotherZone", func(tx kv.Tx) { flip(tx, rulings, now, goalSize+4, 36^23) }, "is not of that day"},
+		{"AnotherZone", func(tx kv.Tx) { flip(tx, rulings, now, rulingHead+4, 36^23) }, "is not of that day"},
 		{"NoRules", func(tx kv.Tx) { tx.Delete(rulings, now) }, "counted without rules"},
 		{"KeyOfDay", func(tx kv.Tx) { tx.Put(days, anna[:19], tx.Get(days, anna)) }, "bucket day, key"},
 		{"DayTooShort", func(tx kv.Tx) { tx.Put(days, anna, []byte("12345")) }, ": 5 bytes"},

@@ -6,11 +6,13 @@ import (
 	"slices"
 
 	"pinfold/internal/fact"
+	"pinfold/internal/rules"
 )
 
 // dumb follows the rules above Core in plain maps, the slow way. It keeps slots only, and adds up days when asked.
 type dumb struct {
 	goal   uint32
+	window rules.Window
 	zone   []fact.ZoneOffset
 	now    fact.UnixMilli
 	pins   map[fact.PinID]*dumbPin
@@ -42,8 +44,8 @@ func newDumb() *dumb {
 func (d *dumb) step(f fact.Fact) []fact.Fact {
 	switch f := f.(type) {
 	case fact.RulesAdopted:
-		d.goal = f.Rules.StepGoal
-		if d.tally.Counted == 0 {
+		d.goal, d.window = f.Rules.StepGoal, rules.WindowOf(f.Rules)
+		if d.totals().Days == 0 {
 			d.zone = f.Rules.Zone
 		}
 	case fact.TimePassed:
@@ -82,6 +84,8 @@ func (d *dumb) report(report fact.StepReport) []fact.Fact {
 		d.tally.RetiredPin++
 	case d.erased[p.wearer]:
 		d.tally.ErasedWearer++
+	case d.now < d.window.Opens, d.window.Closes != 0 && d.now > d.window.Closes.Add(d.window.UploadGrace):
+		d.tally.Closed++
 	default:
 		d.tally.Counted++
 		return d.count(p.wearer, report)
@@ -98,7 +102,9 @@ func (d *dumb) count(w fact.WearerID, report fact.StepReport) []fact.Fact {
 		d.slots[w] = map[fact.Slot]uint16{}
 	}
 	for i, n := range report.Steps {
-		if slot := int64(report.FirstSlot) + int64(i); slot <= math.MaxUint32 {
+		slot := int64(report.FirstSlot) + int64(i)
+		start := fact.UnixMilli(slot * 900_000)
+		if slot <= math.MaxUint32 && start >= d.window.Opens && (d.window.Closes == 0 || start < d.window.Closes) {
 			d.slots[w][fact.Slot(slot)] = max(d.slots[w][fact.Slot(slot)], n)
 		}
 	}

@@ -3,21 +3,25 @@ package steps
 import (
 	"encoding/binary"
 	"sort"
+	"time"
 
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/rules"
 )
 
-// ruling is what the rules in force say about steps: the goal u32, and the zone, for each of its entries the slot from
-// which it holds u32, and the offset i8 in quarter hours. Zones may have hundreds of entries, so they stay encoded.
+// ruling is what the rules in force say about steps: the goal u32, the opening, closing and grace i64 each, in
+// milliseconds, and the zone, for each of its entries the slot from which it holds u32, and the offset i8 in quarter
+// hours. Zones may have hundreds of entries, so they stay encoded.
 type ruling struct {
-	goal uint32
-	zone []byte
+	goal   uint32
+	window rules.Window
+	zone   []byte
 }
 
 const (
 	goalSize   = 4
+	rulingHead = goalSize + 3*8
 	offsetSize = 4 + 1
 )
 
@@ -29,7 +33,15 @@ func inForce(r kv.Reader) ruling {
 	if v == nil {
 		return ruling{}
 	}
-	return ruling{goal: binary.BigEndian.Uint32(v), zone: v[goalSize:]}
+	millis := func(i int) int64 { return int64(binary.BigEndian.Uint64(v[goalSize+8*i:])) }
+	return ruling{
+		goal: binary.BigEndian.Uint32(v),
+		window: rules.Window{
+			Opens: fact.UnixMilli(millis(0)), Closes: fact.UnixMilli(millis(1)),
+			UploadGrace: time.Duration(millis(2)) * time.Millisecond,
+		},
+		zone: v[rulingHead:],
+	}
 }
 
 // adopted reports whether there are rules at all. A goal is never 0.
@@ -47,14 +59,18 @@ func (in ruling) entry(i int) fact.ZoneOffset {
 	return fact.ZoneOffset{From: fact.Slot(binary.BigEndian.Uint32(v)), Quarters: int8(v[4])}
 }
 
-// adopt puts the rules into force, but for the zone once a report has counted: steps are added up by days already. Rules
-// that package rules refuses change nothing; the codec of the log lets none in.
+// adopt puts the rules into force, but for the zone once there is a day with steps: steps are added up by days already.
+// Rules that package rules refuses change nothing; the codec of the log lets none in.
 func adopt(tx kv.Tx, r fact.Rules) {
 	if rules.Check(r) != nil {
 		return
 	}
 	v := binary.BigEndian.AppendUint32(nil, r.StepGoal)
-	if Totals(tx).Counted > 0 {
+	w := rules.WindowOf(r)
+	for _, millis := range []int64{int64(w.Opens), int64(w.Closes), w.UploadGrace.Milliseconds()} {
+		v = binary.BigEndian.AppendUint64(v, uint64(millis))
+	}
+	if Totals(tx).Days > 0 {
 		tx.Put(rulings, now, append(v, inForce(tx).zone...))
 		return
 	}

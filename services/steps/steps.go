@@ -11,32 +11,37 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/roster"
+	"pinfold/internal/rules"
 )
 
 // Core is the fold of the steps service. All its state is in the transaction.
 //
 //  1. A StepsReported counts for its pin's wearer if, by the facts before it, the pin is registered, paired and in
-//     service and the wearer is not erased. Otherwise, and before any rules, it counts for nobody: it is entered in the
-//     totals, under the first of Tally's reasons that holds, and has no other effect. No fact is derived from that.
-//  2. Of all the values that counted for a wearer and a slot, from whichever of the wearer's pins, the largest is the
+//     service, the wearer is not erased, and the time is from the opening to the closing and its grace. Otherwise, and
+//     before any rules, it counts for nobody: it is entered in the totals, under the first of Tally's reasons that holds,
+//     and has no other effect. No fact is derived from that.
+//  2. Of a report that counts, each slot counts by itself, by the rules in force: one that begins at the opening or later,
+//     and before the closing. What has counted stays, whatever rules come; a report that is repeated under wider ones may
+//     count more.
+//  3. Of all the values that counted for a wearer and a slot, from whichever of the wearer's pins, the largest is the
 //     slot's. So a report may be repeated, come late, or come in any order; a smaller value takes nothing back; and two
 //     pins worn at once are not added up. A slot that was reported with 0 is as one that was not reported.
-//  3. The values of a report are taken as they are. Whether they are plausible, signed, and not from the future is for
-//     admission to say, and opening and closing are about taps. Values past the largest slot number, or past the 32nd,
+//  4. The values of a report are taken as they are. Whether they are plausible, signed, and not from the future is for
+//     admission to say. Values past the largest slot number, or past the 32nd,
 //     are ignored.
-//  4. The day of a slot is the local day in which it begins, by the zone in force. The steps of a day are the sum of its
+//  5. The day of a slot is the local day in which it begins, by the zone in force. The steps of a day are the sum of its
 //     slots, however many quarter hours it has.
-//  5. RulesAdopted replaces the step goal and the zone, and derives nothing. Once a report has counted, the zone stays
-//     as it is: later rules replace the goal only. Rules that package rules refuses change nothing.
-//  6. When the steps of a day change, and are now at least the goal in force, the day's goal is reached: once for each
+//  6. RulesAdopted replaces the step goal, the opening and closing, and the zone, and derives nothing. Once there is a day
+//     with steps, the zone stays as it is, and later rules replace the others only. Rules that package rules refuses change nothing.
+//  7. When the steps of a day change, and are now at least the goal in force, the day's goal is reached: once for each
 //     wearer and day, for ever, whatever the goal is later. A report touches three days at most; the goals that it
 //     reaches are derived in ascending order of the days.
-//  7. The ranking of a day holds the wearers who have steps in it: more steps first, then the smaller wearer id. Equal
+//  8. The ranking of a day holds the wearers who have steps in it: more steps first, then the smaller wearer id. Equal
 //     steps share a rank: 1, 2, 2, 4.
-//  8. WearerErased: nothing counts for the wearer any more, who is no longer listed in any ranking, nor has a rank there.
+//  9. WearerErased: nothing counts for the wearer any more, who is no longer listed in any ranking, nor has a rank there.
 //     To others nothing changes: the erased wearer's days stay in the totals, and in the ranks of others, which go on
 //     counting those who had more steps. So an erasure takes one write, however many days there are.
-//  9. The time has no effect on steps. It says what day it is.
+//  10. The time says what day it is, and whether reports are taken. It has no effect on steps that have counted.
 type Core struct{}
 
 // maxSlots is how many slots a report may have, design section 4.
@@ -80,6 +85,8 @@ func take(tx kv.Tx, report fact.StepReport) []fact.Fact {
 		s.tally.RetiredPin++
 	case roster.Erased(tx, pin.Wearer):
 		s.tally.ErasedWearer++
+	case !rules.Open(s.rules.window, roster.Now(tx)):
+		s.tally.Closed++
 	default:
 		s.tally.Counted++
 		s.count(pin.Wearer, report)
@@ -100,7 +107,7 @@ type step struct {
 func (s *step) count(w fact.WearerID, report fact.StepReport) {
 	var touched []*change
 	for slot, n := range valuesOf(report) {
-		if n == 0 {
+		if n == 0 || !rules.Within(s.rules.window, slot) {
 			continue
 		}
 		day := s.rules.dayOf(slot)

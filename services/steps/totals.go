@@ -18,6 +18,7 @@ type Tally struct {
 	UnpairedPin  uint64
 	RetiredPin   uint64
 	ErasedWearer uint64
+	Closed       uint64 // before the opening, or past the closing and its grace
 
 	Days  uint64 // of wearers with steps: each day of each wearer is one
 	Goals uint64 // days whose goal was reached
@@ -26,19 +27,19 @@ type Tally struct {
 
 // Outcomes returns the number of reports of which it is known what became of them. It equals Reports.
 func (t Tally) Outcomes() uint64 {
-	return t.Counted + t.NoRules + t.UnknownPin + t.UnpairedPin + t.RetiredPin + t.ErasedWearer
+	return t.Counted + t.NoRules + t.UnknownPin + t.UnpairedPin + t.RetiredPin + t.ErasedWearer + t.Closed
 }
 
 // sums returns the fields in their order.
 func (t *Tally) sums() [tallySums]*uint64 {
 	return [...]*uint64{
-		&t.Reports, &t.Counted, &t.NoRules, &t.UnknownPin, &t.UnpairedPin, &t.RetiredPin, &t.ErasedWearer,
+		&t.Reports, &t.Counted, &t.NoRules, &t.UnknownPin, &t.UnpairedPin, &t.RetiredPin, &t.ErasedWearer, &t.Closed,
 		&t.Days, &t.Goals, &t.Steps,
 	}
 }
 
 const (
-	tallySums = 10
+	tallySums = 11
 	tallySize = 8 * tallySums
 )
 

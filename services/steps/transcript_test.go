@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pinfold/internal/fact"
+	"pinfold/internal/rules"
 	"pinfold/internal/view"
 )
 
@@ -111,18 +112,50 @@ func (s *script) run(line string) string {
 	return answer
 }
 
-// rules [goal=10000] [zone=Asia/Tokyo]: adopts rules. A zone may also be a table, FROM:QUARTERS,FROM:QUARTERS...
+// rules [goal=10000] [zone=Asia/Tokyo] [opens=INSTANT] [closes=INSTANT] [grace=DURATION]: adopts rules. A zone may also
+// be a table, FROM:QUARTERS,FROM:QUARTERS...
 func (s *script) rules(_ []string, options map[string]string) string {
-	goal, zone := tokyo.StepGoal, tokyo.Zone
-	if text := options["goal"]; text != "" {
-		goal = uint32(s.number(text))
+	goal, zone, window := tokyo.StepGoal, tokyo.Zone, rules.Window{}
+	for key, text := range options {
+		switch key {
+		case "goal":
+			goal = uint32(s.number(text))
+		case "zone":
+			zone = s.zone(text)
+		case "opens":
+			window.Opens = s.instant(text)
+		case "closes":
+			window.Closes = s.instant(text)
+		case "grace":
+			grace, err := time.ParseDuration(text)
+			if err != nil {
+				s.t.Fatalf("%s: %v", s.line, err)
+			}
+			window.UploadGrace = grace
+		default:
+			s.t.Fatalf("%s: no such option", s.line)
+		}
 	}
-	if text := options["zone"]; strings.Contains(text, ":") {
-		zone = s.table(text)
-	} else if text != "" {
-		zone = zoneNamed(s.t, text)
+	return s.append(within(adopted(goal, zone), window))
+}
+
+func (s *script) zone(text string) []fact.ZoneOffset {
+	if strings.Contains(text, ":") {
+		return s.table(text)
 	}
-	return s.append(adopted(goal, zone))
+	return zoneNamed(s.t, text)
+}
+
+// instant reads 2021-07-24T00:00+09:00, or with seconds and their fractions.
+func (s *script) instant(text string) fact.UnixMilli {
+	at, err := time.Parse(minutes, text)
+	if err != nil {
+		at, err = time.Parse(time.RFC3339Nano, text)
+	}
+	if err != nil {
+		s.t.Fatalf("%s: %v", s.line, err)
+	}
+	return fact.UnixMilli(at.UnixMilli())
 }
 
 func (s *script) table(text string) []fact.ZoneOffset {
@@ -136,7 +169,7 @@ func (s *script) table(text string) []fact.ZoneOffset {
 
 // time INSTANT: a gateway's clock shows that.
 func (s *script) time(args []string, _ map[string]string) string {
-	return s.append(fact.TimePassed{Time: slotOf(s.t, args[0]).Start()})
+	return s.append(fact.TimePassed{Time: s.instant(args[0])})
 }
 
 // arrive NAME...: registers a pin for each and pairs it with a wearer of the same name.
@@ -343,7 +376,7 @@ func (s *script) append(facts ...fact.Fact) string {
 // outcomesSince tells in the format which outcomes of reports changed by how many.
 func outcomesSince(was, is Tally, format string) []string {
 	var changes []string
-	names := []string{"counted", "without rules", "of unknown pins", "of unpaired pins", "of retired pins", "of erased wearers"}
+	names := []string{"counted", "without rules", "of unknown pins", "of unpaired pins", "of retired pins", "of erased wearers", "while closed"}
 	before, after := was.sums(), is.sums()
 	for i, name := range names {
 		if n := int64(*after[1+i] - *before[1+i]); n != 0 {

@@ -170,6 +170,12 @@ func adopted(goal uint32, zone []fact.ZoneOffset) fact.RulesAdopted {
 	return fact.RulesAdopted{Rules: r}
 }
 
+// within returns the same rules with a window.
+func within(f fact.RulesAdopted, w rules.Window) fact.RulesAdopted {
+	f.Rules.Opens, f.Rules.Closes, f.Rules.UploadGrace = w.Opens, w.Closes, w.UploadGrace
+	return f
+}
+
 // zoneNamed returns the table of a time zone, as a rules file gets it.
 func zoneNamed(t fataler, name string) []fact.ZoneOffset {
 	t.Helper()
