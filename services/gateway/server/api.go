@@ -41,6 +41,7 @@ type api struct {
 	runner     *fold.Runner
 	roster     *clerk
 	clock      *clerk
+	looker     *looker // at the roster
 	committer  *committer
 	limiter    *limiter
 	challenges *recent[fact.Challenge, pairing]
@@ -57,11 +58,12 @@ type pairing struct {
 }
 
 func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runner, s *services) *api {
-	return &api{
+	a := &api{
 		config:     c,
 		runner:     runner,
-		roster:     newClerk(log, runner, fact.Roster),
-		clock:      newClerk(log, runner, fact.Clock),
+		roster:     newClerk(log, runner, fact.Roster, c.Logger),
+		clock:      newClerk(log, runner, fact.Clock, c.Logger),
+		looker:     newLooker(log, runner, fact.Roster),
 		committer:  newCommitter(log, c.Logger),
 		limiter:    newLimiter(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
@@ -69,6 +71,8 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 		hub:        newHub(log, end, runner, c.Logger),
 		admissions: newAdmissions(),
 	}
+	a.hub.came = a.committer.pass
+	return a
 }
 
 // keepTime writes that time has passed, unless another gateway just has.
@@ -131,13 +135,27 @@ func (a *api) PairPin(ctx context.Context, req *gatewayv1.PairPinRequest) (*gate
 		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_CHALLENGE_EXPIRED,
 			"challenge: not one of the last %v: begin the pairing again", challengeLife)
 	}
-	seq, _, err := a.roster.write(ctx, func(r kv.Reader) ([]fact.Fact, error) {
+	seq, err := a.enrol(ctx, func(r kv.Reader) ([]fact.Fact, error) {
 		return gateway.Pair(r, a.config.Games, p.wearer, p.random, proof, sig)
 	})
 	if err != nil {
 		return nil, refusalError(err)
 	}
 	return gatewayv1.PairPinResponse_builder{Seq: uint64(seq), Pin: proof.Pin.String(), Wearer: p.wearer.String()}.Build(), nil
+}
+
+// enrol writes to the roster as a clerk does. That something is not in the roster is said only by a gateway that has
+// folded what the log held when it was asked.
+func (a *api) enrol(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (fact.Seq, error) {
+	seq, _, err := a.roster.write(ctx, decide)
+	if !notInRoster(err) {
+		return seq, err
+	}
+	if err := a.looker.catchUp(ctx); err != nil {
+		return 0, unavailable(err)
+	}
+	seq, _, err = a.roster.write(ctx, decide)
+	return seq, err
 }
 
 // Deliver implements GatewayService.
@@ -151,7 +169,7 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 	if err != nil {
 		return nil, serve.Malformed("carrier", err)
 	}
-	tickets, refusals, err := a.admit(carrier, statements)
+	tickets, refusals, err := a.admit(ctx, carrier, statements)
 	if err != nil {
 		return nil, err
 	}
@@ -171,26 +189,57 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 }
 
 // admit checks the statements and hands those that it lets in to the committer. For each one it returns a ticket, or
-// the answer that refuses it.
-func (a *api) admit(carrier fact.PinID, statements []*gatewayv1.SignedStatement) ([]*ticket, []*gatewayv1.Answer, error) {
-	tickets := make([]*ticket, len(statements))
-	refusals := make([]*gatewayv1.Answer, len(statements))
+// the answer that refuses it. Where one names what is not in the roster, it is checked again by a roster that has folded
+// what the log held meanwhile.
+func (a *api) admit(ctx context.Context, carrier fact.PinID, statements []*gatewayv1.SignedStatement) ([]*ticket, []*gatewayv1.Answer, error) {
+	d := delivery{carrier: carrier, statements: statements,
+		tickets: make([]*ticket, len(statements)), refusals: make([]*gatewayv1.Answer, len(statements))}
+	absent, err := a.admitKnown(&d, false)
+	if !absent {
+		return d.tickets, d.refusals, err
+	}
+	// If the log cannot be asked, the statements may come again; a carrier that may be known is not called unknown.
+	if lookErr := a.looker.catchUp(ctx); lookErr != nil && err != nil {
+		return nil, nil, unavailable(lookErr)
+	}
+	_, err = a.admitKnown(&d, true)
+	return d.tickets, d.refusals, err
+}
+
+// delivery is what a phone delivers, each statement with its ticket or its refusal once it has one.
+type delivery struct {
+	carrier    fact.PinID
+	statements []*gatewayv1.SignedStatement
+	tickets    []*ticket
+	refusals   []*gatewayv1.Answer
+}
+
+// admitKnown checks those that have neither yet. It leaves out, and reports, what names something that is not in the
+// roster, unless that is final.
+func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
 	admission := gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance}
-	err := a.runner.Query(func(_ fact.Seq, r view.Reader) error {
-		if _, known := roster.PinByID(r, carrier); !known {
-			return serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_UNKNOWN_PIN, "carrier %v: not registered", carrier)
+	err = a.runner.Query(func(_ fact.Seq, r view.Reader) error {
+		if _, known := roster.PinByID(r, d.carrier); !known {
+			absent = true
+			return serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_UNKNOWN_PIN, "carrier %v: not registered", d.carrier)
 		}
-		for i, s := range statements {
-			f, err := admission.Admit(r, carrier, s.GetStatement(), s.GetSignature())
-			if err != nil {
-				refusals[i] = refusalAnswer(err)
+		for i, s := range d.statements {
+			if d.tickets[i] != nil || d.refusals[i] != nil {
 				continue
 			}
-			tickets[i], refusals[i] = a.submit(f, s.GetStatement())
+			f, err := admission.Admit(r, d.carrier, s.GetStatement(), s.GetSignature())
+			switch {
+			case err == nil:
+				d.tickets[i], d.refusals[i] = a.submit(f, s.GetStatement())
+			case !final && notInRoster(err):
+				absent = true
+			default:
+				d.refusals[i] = refusalAnswer(err)
+			}
 		}
 		return nil
 	})
-	return tickets, refusals, err
+	return absent, err
 }
 
 // submit hands an admitted statement to the committer, unless its pin sends too many. A repeat costs the pin nothing.

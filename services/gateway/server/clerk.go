@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -23,11 +25,20 @@ type clerk struct {
 	log    eventlog.Log
 	runner *fold.Runner
 	family fact.Family
+	outage *outage
 	turn   chan struct{} // holds a token during a write: one of this gateway at a time, the others would only be refused
+
+	largest int // batch that the server is known to take; guarded by turn
 }
 
-func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family) *clerk {
-	return &clerk{log: log, runner: runner, family: family, turn: make(chan struct{}, 1)}
+func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family, logger *slog.Logger) *clerk {
+	return &clerk{
+		log: log, runner: runner, family: family, turn: make(chan struct{}, 1), largest: eventlog.MaxBatch,
+		outage: &outage{
+			logger: logger, what: "facts of " + string(family) + " are not known to be stored",
+			over: "facts of " + string(family) + " are stored again",
+		},
+	}
 }
 
 // A refused or unanswered write waits before it is decided anew: this long at first, and twice as long each time.
@@ -40,6 +51,9 @@ const (
 // them. Without facts to write it returns the sequence of the state that it was decided on. A write that was refused or
 // not answered is decided anew on the newer state, until the context ends; one that is stored late after all is
 // refused by its fence, or found in that state.
+//
+// Where the server takes no batch so large, the first of the facts are written, and the others decided anew on the state
+// that holds them: what comes before an error then stays written.
 func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (seq fact.Seq, written int, err error) {
 	select {
 	case c.turn <- struct{}{}:
@@ -47,7 +61,7 @@ func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, 
 		return 0, 0, unavailable(ctx.Err())
 	}
 	defer func() { <-c.turn }()
-	for pause := retryPause; ; pause = min(2*pause, maxPause) {
+	for pause := retryPause; ; {
 		var fence, at fact.Seq
 		var facts []fact.Fact
 		err := c.runner.Query(func(seq fact.Seq, r view.Reader) (err error) {
@@ -56,23 +70,40 @@ func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, 
 			return err
 		})
 		if err != nil || len(facts) == 0 {
-			return at, 0, err
+			return max(at, seq), written, err
 		}
-		seq, err := c.log.Append(ctx, batch(facts, map[fact.Family]fact.Seq{c.family: fence}))
-		if err == nil {
-			return seq, len(facts), unavailable(c.runner.Wait(ctx, seq))
-		}
-		if err := c.afterFailure(ctx, err, pause); err != nil {
-			return 0, 0, err
+		now := facts[:min(len(facts), c.largest)]
+		last, err := appendBatch(ctx, c.log, batch(now, map[fact.Family]fact.Seq{c.family: fence}))
+		switch {
+		case err == nil:
+			c.outage.works()
+			seq, written, pause = last, written+len(now), retryPause
+			if err := c.runner.Wait(ctx, last); err != nil || len(now) == len(facts) {
+				return seq, written, unavailable(err)
+			}
+		case errors.Is(err, eventlog.ErrRefused) && len(now) > 1:
+			c.largest = len(now) / 2
+			c.outage.failed(fmt.Errorf("%d facts: %w", len(now), err))
+		default:
+			if err := c.afterFailure(ctx, err, pause); err != nil {
+				return seq, written, err
+			}
+			pause = min(2*pause, maxPause)
 		}
 	}
 }
 
 // afterFailure folds what made the log refuse a write, if that was it, so that the next one is decided on it.
 func (c *clerk) afterFailure(ctx context.Context, err error, pause time.Duration) error {
+	if !errors.Is(err, eventlog.ErrConflict) { // another gateway was first: that is no failure
+		c.outage.failed(err)
+	}
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
 		return serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_LOG_FULL, "%v", err)
+	case errors.Is(err, eventlog.ErrRefused):
+		c.largest = eventlog.MaxBatch // it was not the number of facts
+		return serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_LOG_UNAVAILABLE, "%v", err)
 	case errors.Is(err, eventlog.ErrConflict), errors.Is(err, eventlog.ErrUnanswered), errors.Is(err, eventlog.ErrNotStored):
 	default:
 		return unavailable(err)
@@ -95,6 +126,13 @@ func unavailable(err error) error {
 		return nil
 	}
 	return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_LOG_UNAVAILABLE, "%v", err)
+}
+
+// appendBatch appends the batch, and says after appendTimeout that nobody knows.
+func appendBatch(ctx context.Context, log eventlog.Log, b eventlog.Batch) (fact.Seq, error) {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	return log.Append(ctx, b)
 }
 
 func batch(facts []fact.Fact, fences map[fact.Family]fact.Seq) eventlog.Batch {

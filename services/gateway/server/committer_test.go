@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,29 +152,34 @@ func TestCommitterFaults(t *testing.T) {
 // held is a log whose Appends wait until they are let go.
 type held struct {
 	*eventlog.Memory
-	let   chan struct{} // closed to let all of them go
-	sizes []int         // of the batches
+	let chan struct{} // closed to let all of them go
+
+	mu    sync.Mutex
+	sizes []int // of the batches
 }
 
 func newHeld(faults ...eventlog.Fault) *held {
-	h := &held{let: make(chan struct{})}
-	fault := sequence(faults...)
-	h.Memory = eventlog.NewMemory(machineClock, eventlog.Faults{
-		Append: func(b eventlog.Batch) eventlog.Fault {
-			h.sizes = append(h.sizes, len(b.Records))
-			<-h.let
-			return fault(b)
-		},
-	})
-	return h
+	return &held{let: make(chan struct{}), Memory: eventlog.NewMemory(machineClock, eventlog.Faults{Append: sequence(faults...)})}
 }
 
-// Append appends nothing once the context has ended, as JetStream does.
+// sent returns the sizes of the batches so far.
+func (h *held) sent() []int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.sizes)
+}
+
+// Append gives up when the context ends, as JetStream does.
 func (h *held) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("%w: %w", eventlog.ErrUnanswered, err)
+	h.mu.Lock()
+	h.sizes = append(h.sizes, len(b.Records))
+	h.mu.Unlock()
+	select {
+	case <-h.let:
+		return h.Memory.Append(ctx, b)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", eventlog.ErrUnanswered, ctx.Err())
 	}
-	return h.Memory.Append(ctx, b)
 }
 
 // TestCommitterRepeatInFlight: who repeats a statement that is on its way waits for it, and is told what the first one is.
@@ -229,7 +235,8 @@ func TestCommitterUnknown(t *testing.T) {
 	}
 }
 
-// TestCommitterBatches: while one batch is being stored all others gather, and then go 1,000 at a time, in order.
+// TestCommitterBatches: while one batch is being stored what comes gathers, and goes when it fills a batch, when the log
+// has answered, or when it is slow to.
 func TestCommitterBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newHeld()
@@ -237,33 +244,83 @@ func TestCommitterBatches(t *testing.T) {
 		run(t, c)
 		tickets := submit(c, 0, 1)
 		synctest.Wait()
-		tickets = append(tickets, submit(c, 1, 2502)...)
-		synctest.Wait()
-		if len(log.sizes) != 1 {
-			t.Errorf("got batches of %v before the first was stored, want one", log.sizes)
-		}
-		close(log.let)
-		wantAnswers(t, log, tickets, 0, accepted, noReason)
-		if want := []int{1, 1000, 1000, 501}; !slices.Equal(log.sizes, want) {
-			t.Errorf("got batches of %v, want %v", log.sizes, want)
-		}
-		for i, e := range entries(t, log) {
-			if n, _ := numberOf(e); n != uint32(i) {
-				t.Fatalf("sequence %d holds statement %d, want the order in which they came", e.Seq, n)
+		wantSizes := func(when string, want ...int) {
+			t.Helper()
+			synctest.Wait()
+			if got := log.sent(); !slices.Equal(got, want) {
+				t.Errorf("%s: got batches of %v, want %v", when, got, want)
 			}
 		}
+		tickets = append(tickets, submit(c, 1, 1000)...)
+		wantSizes("less than a batch waits", 1)
+		tickets = append(tickets, submit(c, 1000, 2502)...)
+		wantSizes("more than two do", 1, 1000, 1000)
+		<-time.After(overdue - time.Millisecond)
+		wantSizes("before the last one is overdue", 1, 1000, 1000)
+		<-time.After(time.Millisecond)
+		wantSizes("when it is", 1, 1000, 1000, 501)
+		close(log.let)
+		wantAnswers(t, log, tickets, 0, accepted, noReason)
 		// The next one comes alone, and is not kept waiting for company.
+		began := time.Now()
 		wantAnswers(t, log, submit(c, 2502, 2503), 2502, accepted, noReason)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a statement alone took %v", took)
+		}
 	})
+}
+
+// TestCommitterOnWay: so many batches are on their way at most, and a silent log holds up what was sent to it only.
+func TestCommitterOnWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &muted{Memory: eventlog.NewMemory(machineClock, eventlog.Faults{})}
+		log.silent.Store(true)
+		c := newCommitter(log, quiet)
+		run(t, c)
+		submit(c, 0, 12_500)
+		synctest.Wait()
+		if got := log.sent.Load(); got != int64(maxOnWay) {
+			t.Errorf("got %d batches on their way, want %d", got, maxOnWay)
+		}
+		<-time.After(appendTimeout)
+		synctest.Wait() // they are given up, and what was behind them is tried
+
+		log.silent.Store(false)
+		began := time.Now()
+		wantAnswers(t, log, submit(c, 20_000, 20_001), 20_000, accepted, noReason)
+		if took := time.Since(began); took > 2*overdue {
+			t.Errorf("a statement took %v after the log had come back, want %v at most", took, 2*overdue)
+		}
+	})
+}
+
+// muted is a log that takes no notice of an Append while it is silent.
+type muted struct {
+	*eventlog.Memory
+	silent atomic.Bool
+	sent   atomic.Int64
+}
+
+func (m *muted) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error) {
+	m.sent.Add(1)
+	if m.silent.Load() {
+		<-ctx.Done()
+		return 0, fmt.Errorf("%w: %w", eventlog.ErrUnanswered, ctx.Err())
+	}
+	return m.Memory.Append(ctx, b)
 }
 
 // TestCommitterBatchFails: what goes wrong with one batch of several is told to those in it only.
 func TestCommitterBatchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := newHeld(eventlog.NoFault, eventlog.Lost)
+		log := eventlog.NewMemory(machineClock, eventlog.Faults{Append: func(b eventlog.Batch) eventlog.Fault {
+			if b.Records[0].Fact.(fact.HalfReported).Half.Counter == 1000 {
+				return eventlog.Lost
+			}
+			return eventlog.NoFault
+		}})
 		c := newCommitter(log, quiet)
 		tickets := submit(c, 0, 2500)
-		close(log.let)
 		run(t, c)
 		wantAnswers(t, log, tickets[:1000], 0, accepted, noReason)
 		wantAnswers(t, log, tickets[1000:2000], 1000, refusal, unavailably)
@@ -274,12 +331,11 @@ func TestCommitterBatchFails(t *testing.T) {
 // counting is a log that stores nothing but the number of its facts, for a test of many.
 type counting struct {
 	eventlog.Log
-	last fact.Seq
+	last atomic.Uint64
 }
 
 func (c *counting) Append(_ context.Context, b eventlog.Batch) (fact.Seq, error) {
-	c.last += fact.Seq(len(b.Records))
-	return c.last, nil
+	return fact.Seq(c.last.Add(uint64(len(b.Records)))), nil
 }
 
 // TestCommitterBound: past so many that wait, phones are told to come again, and lose nothing by it.
@@ -300,16 +356,20 @@ func TestCommitterBound(t *testing.T) {
 	}
 	run(t, c)
 	answer(t, tickets[0]) // there is room again
-	for i, tk := range append(tickets, submit(c, maxWaiting, maxWaiting+2)...) {
-		if a := answer(t, tk); a.GetStatus() != accepted || a.GetSeq() != uint64(i+1) {
-			t.Fatalf("statement %d: got %v, want it accepted with sequence %d", i, a, i+1)
+	tickets = append(tickets, submit(c, maxWaiting, maxWaiting+2)...)
+	held := map[uint64]int{}
+	for i, tk := range tickets {
+		a := answer(t, tk)
+		if other, taken := held[a.GetSeq()]; a.GetStatus() != accepted || a.GetSeq() == 0 || taken {
+			t.Fatalf("statement %d: got %v, want it accepted with a sequence of its own, not that of %d", i, a, other)
 		}
+		held[a.GetSeq()] = i
 	}
-	if a := answer(t, repeat); a.GetStatus() != already || a.GetSeq() != maxWaiting {
-		t.Errorf("the repeat: got %v, want it known at sequence %d", a, maxWaiting)
+	if a := answer(t, repeat); a.GetStatus() != already || held[a.GetSeq()] != maxWaiting-1 {
+		t.Errorf("the repeat: got %v, want it known where the first one is", a)
 	}
-	if want := fact.Seq(maxWaiting + 2); log.last != want {
-		t.Errorf("got %d statements in the log, want %d", log.last, want)
+	if got, want := log.last.Load(), uint64(maxWaiting+2); got != want {
+		t.Errorf("got %d statements in the log, want %d", got, want)
 	}
 }
 
@@ -321,7 +381,7 @@ func TestCommitterEnd(t *testing.T) {
 		stop := run(t, c)
 		inFlight := submit(c, 0, 1)
 		synctest.Wait()
-		waiting := submit(c, 1, 1501)
+		waiting := submit(c, 1, 1000)
 		go stop()
 		synctest.Wait()
 		close(log.let)
@@ -330,6 +390,24 @@ func TestCommitterEnd(t *testing.T) {
 		stop()
 		wantAnswers(t, log, submit(c, 2000, 2001), 2000, refusal, unavailably)
 		wantAnswers(t, log, submit(c, 0, 1), 0, already, noReason) // what is known stays known
+	})
+}
+
+// TestCommitterEndSilent: a stop does not wait for a log that does not answer.
+func TestCommitterEndSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &muted{}
+		log.silent.Store(true)
+		c := newCommitter(log, quiet)
+		stop := run(t, c)
+		tickets := submit(c, 0, 5001)
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > appendTimeout {
+			t.Errorf("the stop took %v, want %v at most", took, appendTimeout)
+		}
+		wantAnswers(t, eventlog.NewMemory(machineClock, eventlog.Faults{}), tickets, 0, refusal, unavailably)
 	})
 }
 
@@ -367,18 +445,12 @@ func TestTicketGivesUp(t *testing.T) {
 	})
 }
 
-// silent is a log that never answers an Append.
-type silent struct{ eventlog.Log }
-
-func (silent) Append(ctx context.Context, _ eventlog.Batch) (fact.Seq, error) {
-	<-ctx.Done()
-	return 0, fmt.Errorf("%w: %w", eventlog.ErrUnanswered, ctx.Err())
-}
-
 // TestCommitterTimeout: phones are not kept waiting for a log that does not answer.
 func TestCommitterTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCommitter(silent{newHeld()}, quiet)
+		log := &muted{}
+		log.silent.Store(true)
+		c := newCommitter(log, quiet)
 		run(t, c)
 		began := time.Now()
 		a := answer(t, submit(c, 0, 1)[0])
@@ -399,7 +471,8 @@ type appended struct {
 func TestCommitterConcurrently(t *testing.T) {
 	const phones, each, statements = 24, 150, 600
 	rng := &lockedRand{rng: newRand(t)}
-	var batches []appended // written by the committer's goroutine only
+	var mu sync.Mutex
+	var batches []appended
 	var log *eventlog.Memory
 	log = eventlog.NewMemory(machineClock, eventlog.Faults{Append: func(b eventlog.Batch) eventlog.Fault {
 		if rng.chance(0.3) {
@@ -412,6 +485,8 @@ func TestCommitterConcurrently(t *testing.T) {
 		if rng.chance(0.4) {
 			a.fault = eventlog.Fault(rng.intN(int(eventlog.NotStored) + 1))
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		batches = append(batches, a)
 		return a.fault
 	}})

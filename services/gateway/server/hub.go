@@ -22,7 +22,8 @@ type hub struct {
 	log    eventlog.Log
 	runner *fold.Runner
 	logger *slog.Logger
-	runs   context.Context //nolint:containedctx // it ends with run, for those who wait for something else meanwhile
+	came   func([]eventlog.Message) // is told of all that the hub reads, in order; nil = nobody is
+	runs   context.Context          //nolint:containedctx // it ends with run, for those who wait for something else meanwhile
 	end    context.CancelFunc
 
 	mu       sync.Mutex
@@ -112,6 +113,9 @@ func (h *hub) read(ctx context.Context) error {
 		msgs, err := reader.Next(ctx, maxRead)
 		if err != nil {
 			return err
+		}
+		if h.came != nil {
+			h.came(msgs)
 		}
 		for _, m := range msgs {
 			if err := h.pass(ctx, m); err != nil {
