@@ -79,8 +79,9 @@ func (e *ArchiveError) Unwrap() error { return e.Err }
 type Header struct {
 	Games     string   `json:"games"`
 	Epoch     uint32   `json:"epoch"`
-	First     fact.Seq `json:"first"`      // sequence of the first fact
-	CreatedBy string   `json:"created_by"` // program and version, for people only
+	First     fact.Seq `json:"first"`          // sequence of the first fact
+	Kept      fact.Seq `json:"kept,omitempty"` // of a restored log, the last one that stood in the epoch before; 0 = it is none
+	CreatedBy string   `json:"created_by"`     // program and version, for people only
 }
 
 func (h Header) check() error {
@@ -91,6 +92,8 @@ func (h Header) check() error {
 		return errors.New("epoch 0: want 1 or more")
 	case h.First == 0:
 		return errors.New("first sequence 0: want 1 or more")
+	case h.Kept != 0 && h.Epoch == 1:
+		return fmt.Errorf("kept %d of epoch 1: want a later epoch", h.Kept)
 	}
 	return nil
 }

@@ -450,7 +450,7 @@ func makeGolden(t *testing.T) {
 		} `json:"facts"`
 	}
 	readJSON(t, goldenFacts, &facts)
-	content := goldenContent{Header: Header{Games: "tokyo2020", Epoch: 2, First: 1, CreatedBy: "pinfold golden"}}
+	content := goldenContent{Header: Header{Games: "tokyo2020", Epoch: 2, First: 1, Kept: 20, CreatedBy: "pinfold golden"}}
 	for i, f := range facts.Facts {
 		content.Messages = append(content.Messages, goldenMessage{
 			Seq: fact.Seq(i + 1), Stored: fact.UnixMilli(1_626_998_400_000 + 1000*i), Family: f.Family, Payload: f.Bytes,

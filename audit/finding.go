@@ -33,6 +33,9 @@ const (
 	BadProof Kind = "BAD_PROOF"
 	// Surplus: the message holds bytes that its fact does not take. They mean nothing, and anything may be hidden there.
 	Surplus Kind = "SURPLUS"
+	// RestoredDiffers: a Restored that is not of the facts before it, or of this epoch, or where there is to be none; or
+	// none where what was kept ends.
+	RestoredDiffers Kind = "RESTORED_DIFFERS"
 	// OtherRules: rules were adopted that are not among those that were published.
 	OtherRules Kind = "OTHER_RULES"
 	// Unverifiable: no key is known of the pin that a half or a pairing names, and the half was not refused.

@@ -67,6 +67,10 @@ type Options struct {
 	// Unfinished says that the log was, or may have been, read while services still had facts to derive. Those that are
 	// missing at its end are then counted and are no finding. A log that was cut there looks the same.
 	Unfinished bool
+	// Epoch and Kept are what the archive, or the stream, says of the log: see Header. Without an epoch, the facts Restored
+	// are held to the log alone.
+	Epoch uint32
+	Kept  fact.Seq
 	// Checkpoints are those that the auditor kept, in any order. They must be of these Games.
 	Checkpoints []merkle.Checkpoint
 	// Views are what views of services were, any number of each, at sequences of this log.
@@ -92,7 +96,9 @@ type Options struct {
 //     facts of its family, one for one and in that order. That holds the roster, the rules and the time to account.
 //  5. The states that the folds end with hold together, and every half has one outcome.
 //  6. The log begins with what each of the checkpoints was signed for, and is no shorter. These were signed for one log.
-//  7. The views of services were what the log folds to, up to their sequences.
+//  7. A restored log says so in one fact, behind what it kept, with the root of the tree over that; so did each log that
+//     it was restored from.
+//  8. The views of services were what the log folds to, up to their sequences.
 //
 // It goes over the messages once. Signatures are verified, and messages decoded, by as many workers as Options says; each
 // fold has a goroutine of its own.
@@ -148,6 +154,7 @@ type verifier struct {
 	counts       Report
 	last         fact.Seq
 	read         uint64
+	restored     uint32 // the epoch of the last Restored
 	keys         map[fact.PinID]*fact.PublicKey
 	rosterBroken bool                    // a fact of the roster was not decoded: keys may be unknown for no fault of the statements
 	unverifiable map[fact.Seq]fact.PinID // halves of pins that were not registered, until they are refused
@@ -284,6 +291,7 @@ func (v *verifier) order(ctx context.Context, pool *errgroup.Group, from <-chan 
 	for c := range from {
 		<-c.decoded
 		for i := range c.messages {
+			v.checkRestored(c.messages[i].Seq, c.entries[i].Fact)
 			v.tree.Add(c.leaves[i])
 			v.kept.compare(&v.tree)
 			v.enter(c, i)
@@ -356,6 +364,34 @@ func (v *verifier) checkBeginning(seq fact.Seq, f fact.Fact) {
 	if !ok {
 		v.out.add(seq, Beginning, expected, fmt.Sprintf("%T", f))
 	}
+}
+
+// checkRestored holds the fact, the next one behind the tree so far, to where a Restored is to stand.
+func (v *verifier) checkRestored(seq fact.Seq, f fact.Fact) {
+	here := v.Kept != 0 && seq == v.Kept+1
+	r, is := f.(fact.Restored)
+	if !is {
+		if here {
+			v.out.add(seq, RestoredDiffers, v.restoredHere(v.Kept), fmt.Sprintf("%T", f))
+		}
+		return
+	}
+	switch {
+	case r.Kept+1 != seq || merkle.Hash(r.Root) != v.tree.Root():
+		v.out.add(seq, RestoredDiffers, v.restoredHere(seq-1), describe(r))
+	case here && r.Epoch != v.Epoch:
+		v.out.add(seq, RestoredDiffers, fmt.Sprintf("epoch %d", v.Epoch), fmt.Sprintf("epoch %d", r.Epoch))
+	case v.Epoch != 0 && (seq > v.Kept+1 || !here && r.Epoch >= v.Epoch):
+		v.out.add(seq, RestoredDiffers, fmt.Sprintf("no Restored here: the log is epoch %d and kept %d facts", v.Epoch, v.Kept), describe(r))
+	case r.Epoch <= v.restored:
+		v.out.add(seq, RestoredDiffers, fmt.Sprintf("an epoch above %d", v.restored), fmt.Sprintf("epoch %d", r.Epoch))
+	}
+	v.restored = max(v.restored, r.Epoch)
+}
+
+// restoredHere says what Restored is to stand behind so many facts, those of the tree.
+func (v *verifier) restoredHere(kept fact.Seq) string {
+	return fmt.Sprintf("Restored of %d facts with the root %v", kept, v.tree.Root())
 }
 
 // count counts the fact, and takes note of keys and refusals.
@@ -434,6 +470,12 @@ func (v *verifier) reportUnverifiable(seq fact.Seq, pin fact.PinID) {
 func (v *verifier) end(cut bool) error {
 	if v.read < 2 && !cut {
 		v.out.add(fact.Seq(v.read+1), Beginning, "RulesAdopted and TimePassed", fmt.Sprintf("a log of %d facts", v.read))
+	}
+	if v.Epoch > 1 && v.Kept == 0 {
+		v.out.add(1, RestoredDiffers, "how many facts it kept, of a log of a later epoch than the first", "none")
+	}
+	if v.Kept != 0 && v.last <= v.Kept && !cut {
+		v.out.add(v.last+1, RestoredDiffers, v.restoredHere(v.Kept), fmt.Sprintf("the end of the log at sequence %d", v.last))
 	}
 	v.kept.end(&v.tree, cut)
 	for _, f := range v.folds {

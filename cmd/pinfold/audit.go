@@ -129,7 +129,7 @@ func (c *auditExportCommand) Run(s *session) error {
 	result := exported{File: c.Out, Games: c.Games, Epoch: head.Epoch, Facts: uint64(head.Last), LastSeq: head.Last}
 	err = c.replace(func(w io.Writer) error {
 		m := &measure{w: w, sum: sha256.New()}
-		err := writeArchive(m, audit.Header{Games: c.Games, Epoch: head.Epoch, First: 1, CreatedBy: version()},
+		err := writeArchive(m, audit.Header{Games: c.Games, Epoch: head.Epoch, First: 1, Kept: head.Kept, CreatedBy: version()},
 			withProgress(messages, s.factsBar("exported", head.Last)))
 		result.Bytes, result.SHA256 = m.bytes, hex.EncodeToString(m.sum.Sum(nil))
 		return err

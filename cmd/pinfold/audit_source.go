@@ -34,6 +34,7 @@ type scratchFlags struct {
 type logSource struct {
 	games    string
 	epoch    uint32
+	kept     fact.Seq // as in audit.Header
 	last     fact.Seq // 0 = not known beforehand
 	messages iter.Seq2[eventlog.Message, error]
 	log      eventlog.Log // nil = it is an archive
@@ -54,7 +55,7 @@ func (f sourceFlags) source(s *session) (logSource, error) {
 		closeLog()
 		return logSource{}, interrupted(err)
 	}
-	return logSource{games: f.Games, epoch: head.Epoch, last: head.Last, messages: messages, log: log, close: closeLog}, nil
+	return logSource{games: f.Games, epoch: head.Epoch, kept: head.Kept, last: head.Last, messages: messages, log: log, close: closeLog}, nil
 }
 
 // archive opens the archive. Of which Games it is, it says itself.
@@ -64,7 +65,7 @@ func (f sourceFlags) archive() (logSource, error) {
 		return logSource{}, err
 	}
 	head := reader.Header()
-	return logSource{games: head.Games, epoch: head.Epoch, messages: reader.Messages(), close: closeFile}, nil
+	return logSource{games: head.Games, epoch: head.Epoch, kept: head.Kept, messages: reader.Messages(), close: closeFile}, nil
 }
 
 // openArchive opens an archive, which is only read, until closeFile is called.

@@ -90,6 +90,7 @@ func (c *auditVerifyCommand) Run(s *session) error {
 		}
 		live = append(live, resting...)
 	}
+	options.Epoch, options.Kept = source.epoch, source.kept
 	if options.Views, err = viewsOf(source.epoch, live); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type JetStream struct {
 	stream jetstream.Stream
 	games  string
 	epoch  uint32
+	kept   fact.Seq
 
 	confirm time.Duration // confirmShorter
 }
@@ -53,7 +54,11 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err := checkStream(stream.CachedInfo().Config); err != nil {
 		return nil, err
 	}
-	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, confirm: confirmShorter}, nil
+	kept, err := keptOf(epoch, stream.CachedInfo().Config.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("log: stream %s: %w", name, err)
+	}
+	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, kept: kept, confirm: confirmShorter}, nil
 }
 
 // checkStream returns an error unless the stream keeps what the log promises: nothing is deleted or dropped, and a batch
@@ -131,7 +136,7 @@ func (l *JetStream) Head(ctx context.Context) (Head, error) {
 	if info.Cluster != nil && info.Cluster.Leader == "" {
 		return Head{}, fmt.Errorf("%w: where does it end: the stream has no leader", ErrUnreachable)
 	}
-	return Head{Epoch: l.epoch, Last: fact.Seq(info.State.LastSeq)}, nil
+	return Head{Epoch: l.epoch, Last: fact.Seq(info.State.LastSeq), Kept: l.kept}, nil
 }
 
 // Append implements Log.
@@ -222,7 +227,7 @@ func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, e
 	if err != nil {
 		return Message{}, false, fmt.Errorf("%w: the last fact of %s: %w", ErrUnreachable, f, err)
 	}
-	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
+	m, err := message(l.games, l.kept, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err
 }
 
@@ -240,17 +245,19 @@ func (l *JetStream) At(ctx context.Context, seq fact.Seq) (Message, bool, error)
 	if err != nil {
 		return Message{}, false, fmt.Errorf("%w: the fact at sequence %d: %w", ErrUnreachable, seq, err)
 	}
-	m, err := message(l.games, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
+	m, err := message(l.games, l.kept, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err
 }
 
-func message(games, subj string, seq fact.Seq, stored time.Time, h nats.Header, data []byte) (Message, error) {
+// message reads one message of the stream. Only up to kept was it a restore that wrote the header: behind it anybody who
+// may append could make up a stored time.
+func message(games string, kept fact.Seq, subj string, seq fact.Seq, stored time.Time, h nats.Header, data []byte) (Message, error) {
 	family, err := familyOf(games, subj)
 	if err != nil {
 		return Message{}, &DecodeError{Seq: seq, Err: err}
 	}
 	at := fact.UnixMilli(stored.UnixMilli())
-	if first := h.Get(headerStored); first != "" {
+	if first := h.Get(headerStored); first != "" && seq <= kept {
 		ms, err := strconv.ParseInt(first, 10, 64)
 		if err != nil {
 			return Message{}, &DecodeError{Seq: seq, Family: family, Err: fmt.Errorf("header %s: %w", headerStored, err)}

@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -229,14 +230,73 @@ func TestStreamConfig(t *testing.T) {
 	}
 }
 
-// TestStoredHeader reads a message as a restore writes it, with the time at which it was stored first.
+// restoreStream makes the stream of epoch 2, as a restore does, and opens it. An empty kept says nothing of it.
+func restoreStream(t *testing.T, nc *nats.Conn, games, kept string) (*eventlog.JetStream, error) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jetstream.StreamConfig{
+		Name: "PINFOLD_" + games + "_2", Subjects: []string{"pinfold." + games + ".*"},
+		Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		DenyDelete: true, DenyPurge: true, AllowAtomicPublish: true,
+	}
+	if kept != "" {
+		c.Metadata = map[string]string{"pinfold-kept": kept}
+	}
+	if _, err := js.CreateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return eventlog.Open(t.Context(), nc, games)
+}
+
+// TestKeptIsChecked opens restored streams that say of themselves what cannot be.
+func TestKeptIsChecked(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	for i, kept := range []string{"0", "-1", "two", "18446744073709551616"} {
+		if _, err := restoreStream(t, nc, fmt.Sprintf("kept-%d", i), kept); err == nil || !strings.Contains(err.Error(), "pinfold-kept") {
+			t.Errorf("kept %q: got %v, want an error that names it", kept, err)
+		}
+	}
+	log, err := restoreStream(t, nc, "none", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, err := log.Head(t.Context()); err != nil || head != (eventlog.Head{Epoch: 2}) {
+		t.Errorf("without it: got %+v, %v, want epoch 2, nothing kept", head, err)
+	}
+}
+
+// TestStoredHeader reads messages as a restore writes them, with the time at which each was stored first. The header
+// counts up to the last that the restore kept, and nowhere else: not behind it, and not in a log that was never restored.
 func TestStoredHeader(t *testing.T) {
 	_, nc := startEmbedded(t, t.TempDir())
-	log := create(t, nc, games)
 	payload := encodedRecord(t, times(1, 1)[0])
-	publish(t, nc, timeFamily, nats.Header{"Pinfold-Stored": {"1626998400123"}}, payload)
-	publish(t, nc, timeFamily, nil, payload)
-	msgs := readN(t, reader(t, log, 1), 1, 2)
+	long := nats.Header{"Pinfold-Stored": {"1626998400123"}}
+	restoredLog, err := restoreStream(t, nc, games, "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []nats.Header{long, nil, long} {
+		publish(t, nc, timeFamily, h, payload)
+	}
+	if head, err := restoredLog.Head(t.Context()); err != nil || head != (eventlog.Head{Epoch: 2, Last: 3, Kept: 2}) {
+		t.Errorf("got %+v, %v, want epoch 2, 2 facts of 3 kept", head, err)
+	}
+	msgs := readN(t, reader(t, restoredLog, 1), 1, 3)
+	wantStoredNow(t, "behind what was kept", msgs[2].Stored)
+	if m, ok, err := restoredLog.At(t.Context(), 3); err != nil || !ok || m.Stored != msgs[2].Stored {
+		t.Errorf("at 3: got %+v, %v, %v, want it stored at %v", m, ok, err, msgs[2].Stored)
+	}
+	if m, ok, err := restoredLog.At(t.Context(), 1); err != nil || !ok || m.Stored != msgs[0].Stored {
+		t.Errorf("at 1: got %+v, %v, %v, want it stored at %v", m, ok, err, msgs[0].Stored)
+	}
+
+	log := create(t, nc, "first")
+	publish(t, nc, "pinfold.first.time", long, payload)
+	wantStoredNow(t, "in a log of the first epoch", readN(t, reader(t, log, 1), 1, 1)[0].Stored)
+
 	if got, want := msgs[0].Stored, fact.UnixMilli(1_626_998_400_123); got != want {
 		t.Errorf("with the header: got stored at %v, want %v", got, want)
 	}
@@ -244,11 +304,16 @@ func TestStoredHeader(t *testing.T) {
 	if err != nil || e.Stored != msgs[0].Stored {
 		t.Errorf("got %+v, %v, want it stored at %v", e, err, msgs[0].Stored)
 	}
-	if got := msgs[1].Stored; got < now().Add(-time.Minute) || got > now() {
-		t.Errorf("without it: got stored at %v, want the present", got)
+	wantStoredNow(t, "without it", msgs[1].Stored)
+	if m, ok, err := restoredLog.LastOf(t.Context(), fact.Clock); err != nil || !ok || m.Stored != msgs[2].Stored {
+		t.Errorf("last of time: got %+v, %v, %v, want it stored at %v", m, ok, err, msgs[2].Stored)
 	}
-	if m, ok, err := log.LastOf(t.Context(), fact.Clock); err != nil || !ok || m.Stored != msgs[1].Stored {
-		t.Errorf("last of time: got %+v, %v, %v, want it stored at %v", m, ok, err, msgs[1].Stored)
+}
+
+func wantStoredNow(t *testing.T, where string, got fact.UnixMilli) {
+	t.Helper()
+	if got < now().Add(-time.Minute) || got > now() {
+		t.Errorf("%s: got stored at %v, want the present", where, got)
 	}
 }
 
@@ -271,7 +336,10 @@ func TestUnreadable(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			games := "g" + strings.ToLower(strings.ReplaceAll(tt.name, " ", "-"))
-			log := create(t, nc, games)
+			log, err := restoreStream(t, nc, games, "3")
+			if err != nil {
+				t.Fatal(err)
+			}
 			mustAppend(t, log, times(1, 2)...)
 			publish(t, nc, "pinfold."+games+"."+tt.subject, tt.header, payload)
 			mustAppend(t, log, goals(1, 2)...)

@@ -60,6 +60,7 @@ type Reader interface {
 type Head struct {
 	Epoch uint32
 	Last  fact.Seq
+	Kept  fact.Seq // the last one that a restore took over from the epoch before; 0 = the log is no restored one
 }
 
 // Position is a place in the log, and what stands there. The zero Position is the beginning of any log.

@@ -112,6 +112,7 @@ func (l *JetStream) compare(ctx context.Context, r *jetstreamReader, after Posit
 // that, and never waits.
 type jetstreamReader struct {
 	games string
+	kept  fact.Seq
 	nc    *nats.Conn
 	inbox string
 	next  string // subject on which the consumer is asked for messages
@@ -131,7 +132,7 @@ type jetstreamReader struct {
 func newReader(l *JetStream, consumer string, from fact.Seq) (*jetstreamReader, error) {
 	nc := l.js.Conn()
 	r := &jetstreamReader{
-		games: l.games, nc: nc, inbox: nc.NewInbox(), want: from, arrived: make(chan struct{}, 1),
+		games: l.games, kept: l.kept, nc: nc, inbox: nc.NewInbox(), want: from, arrived: make(chan struct{}, 1),
 		next: "$JS.API.CONSUMER.MSG.NEXT." + streamName(l.games, l.epoch) + "." + consumer,
 	}
 	var err error
@@ -214,7 +215,7 @@ func (r *jetstreamReader) put(msg *nats.Msg) {
 		r.end(fmt.Errorf("%w: sequence %d stands where %d must", ErrGap, seq, r.want))
 		return
 	}
-	m, err := message(r.games, msg.Subject, seq, meta.Timestamp, msg.Header, msg.Data)
+	m, err := message(r.games, r.kept, msg.Subject, seq, meta.Timestamp, msg.Header, msg.Data)
 	if err != nil {
 		r.end(err)
 		return

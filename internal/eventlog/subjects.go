@@ -20,6 +20,8 @@ const (
 	streamPrefix = "PINFOLD_"
 	// headerStored holds the time at which a restored message was stored first, in milliseconds since the Unix epoch.
 	headerStored = "Pinfold-Stored"
+	// metadataKept is the stream's note of the last sequence that a restore took over. Up to there headerStored counts.
+	metadataKept = "pinfold-kept"
 )
 
 var gamesPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -64,6 +66,19 @@ func epochOf(games, stream string) (uint32, error) {
 		return 0, fmt.Errorf("log: stream %q: %w", stream, errStreamName)
 	}
 	return uint32(epoch), nil
+}
+
+// keptOf returns the last sequence that a restore took over into the stream of this epoch; 0 = it is no restored one.
+func keptOf(epoch uint32, metadata map[string]string) (fact.Seq, error) {
+	text, ok := metadata[metadataKept]
+	if !ok {
+		return 0, nil
+	}
+	kept, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || kept == 0 || epoch == 1 {
+		return 0, fmt.Errorf("%s: %.80q in epoch %d: want a sequence, in epoch 2 or later", metadataKept, text, epoch)
+	}
+	return fact.Seq(kept), nil
 }
 
 // familyCodes are the families as archives and the leaves of the Merkle tree name them: the code is the index. Codes are
