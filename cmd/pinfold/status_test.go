@@ -110,8 +110,15 @@ func TestStatusOfOneService(t *testing.T) {
 	if code, body := adminGet(t, admin, "/readyz"); code != http.StatusOK {
 		t.Errorf("readyz: got %d %q, want 200", code, body)
 	}
-	if code, stdout, _ := pinfold(t, "status", "--admin", admin); code != exitOK || strings.Count(stdout, "\n") != 3 {
+	code, stdout, _ := pinfold(t, "status", "--admin", admin)
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if code != exitOK || len(lines) < 3 || !strings.HasPrefix(lines[1], "gateway ") || !strings.Contains(lines[2], "watchers 0") {
 		t.Errorf("exit code %d and %q, want a head, the gateway and its numbers", code, stdout)
+	}
+	for _, line := range lines[3:] { // the other services are not there
+		if !strings.HasPrefix(line, "gateway: ") || !strings.Contains(line, " at 127.0.0.1:740") {
+			t.Errorf("got %q, want nothing but that the replicas are not there", line)
+		}
 	}
 	cancel()
 	if code := <-ended; code != exitOK {

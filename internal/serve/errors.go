@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"pinfold/internal/fact"
@@ -90,9 +88,6 @@ func WaitFor(ctx context.Context, field string, seq uint64, at func() fact.Seq, 
 	}
 	err := wait(waiting)
 	if errors.Is(err, context.DeadlineExceeded) {
-		// The gateway's reads are tried again where they are UNAVAILABLE (gRFC A6). There is no time left for that, and
-		// its caller would be told nothing but that the deadline is over.
-		_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")) // outside of a call there is no trailer
 		return Errorf(codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED,
 			"%s %d: this service has folded up to %d", field, seq, at())
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/view"
 )
@@ -60,6 +61,7 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 		return IgnoreEnd(ctx, err)
 	}
 	server := New(c.Logger)
+	server.health.folded = func() fact.Seq { return runner.Progress().Seq }
 	a := api(runner)
 	a.Register(server)
 	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers, reasons: a.Reasons}, a.Metrics)

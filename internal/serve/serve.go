@@ -53,14 +53,14 @@ func Listen(address string) (net.Listener, error) {
 // Server is a gRPC server of one service. Register services on it, then Run.
 type Server struct {
 	*grpc.Server
-	health *health.Server
+	health *healthServer
 	ready  atomic.Bool
 	calls  *calls
 }
 
 // New returns a server that says it is not serving yet.
 func New(logger *slog.Logger) *Server {
-	s := &Server{health: health.NewServer(), calls: newCalls()}
+	s := &Server{health: &healthServer{Server: health.NewServer()}, calls: newCalls()}
 	s.Server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),

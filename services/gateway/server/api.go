@@ -47,6 +47,7 @@ type api struct {
 	challenges *recent[fact.Challenge, pairing]
 	services   *services
 	hub        *hub
+	writes     *writes
 	admissions *prometheus.CounterVec // answers to statements, by outcome
 }
 
@@ -58,17 +59,19 @@ type pairing struct {
 }
 
 func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runner, s *services) *api {
+	w := newWrites(log, func() fact.Seq { return runner.Progress().Seq })
 	a := &api{
 		config:     c,
 		runner:     runner,
-		roster:     newClerk(log, runner, fact.Roster, c.Logger),
-		clock:      newClerk(log, runner, fact.Clock, c.Logger),
+		writes:     w,
+		roster:     newClerk(w, runner, fact.Roster, c.Logger),
+		clock:      newClerk(w, runner, fact.Clock, c.Logger),
 		looker:     newLooker(log, runner, fact.Roster),
-		committer:  newCommitter(log, c.Logger),
+		committer:  newCommitter(w, c.Logger),
 		limiter:    newLimiter(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
 		services:   s,
-		hub:        newHub(log, end, runner, c.Logger),
+		hub:        newHub(log, end, runner, s.today, c.Logger),
 		admissions: newAdmissions(),
 	}
 	a.hub.came = a.committer.pass

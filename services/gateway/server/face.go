@@ -30,24 +30,28 @@ func (a *api) GetFace(ctx context.Context, req *gatewayv1.GetFaceRequest) (*gate
 	if err := a.services.settle(ctx, settled); err != nil {
 		return nil, err
 	}
-	return a.face(ctx, req.GetWearer(), settled.GetMinSeq())
+	face, _, err := a.face(ctx, req.GetWearer(), reflected{settled.GetMinSeq(), settled.GetMinSeq()})
+	return face, err
 }
 
-// face reads the parts of a face from the services that keep them.
-func (a *api) face(ctx context.Context, wearer string, minSeq uint64) (*gatewayv1.Face, error) {
+// reflected is how far the parts of a face reflect the log.
+type reflected struct{ awards, day uint64 }
+
+// face reads the parts of a face from the services that keep them, none before the sequence that it is to reflect.
+func (a *api) face(ctx context.Context, wearer string, least reflected) (*gatewayv1.Face, reflected, error) {
 	var awards *rewardsv1.GetAwardsResponse
 	var day *stepsv1.GetDayResponse
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		awards, err = a.services.rewards.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: wearer, MinSeq: minSeq}.Build())
+		awards, err = a.services.rewards.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: wearer, MinSeq: least.awards}.Build())
 		return err
 	})
 	group.Go(func() (err error) {
-		day, err = a.services.steps.GetDay(ctx, stepsv1.GetDayRequest_builder{Wearer: wearer, MinSeq: minSeq}.Build())
+		day, err = a.services.steps.GetDay(ctx, stepsv1.GetDayRequest_builder{Wearer: wearer, MinSeq: least.day}.Build())
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, reflected{}, err
 	}
 	b := gatewayv1.Face_builder{
 		Seq: min(awards.GetSeq(), day.GetSeq()), Wearer: wearer, Friends: awards.GetFriends(), Background: awards.GetChosen(),
@@ -62,7 +66,7 @@ func (a *api) face(ctx context.Context, wearer string, minSeq uint64) (*gatewayv
 			b.Backgrounds++
 		}
 	}
-	return b.Build(), nil
+	return b.Build(), reflected{awards.GetSeq(), day.GetSeq()}, nil
 }
 
 // WatchFace implements GatewayService.
@@ -74,10 +78,11 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 	ctx := stream.Context()
 	w, seq := a.hub.watch(wearer)
 	defer a.hub.leave(w)
-	minSeq := max(uint64(seq), req.GetMinSeq())
+	begin := max(uint64(seq), req.GetMinSeq())
+	least := reflected{begin, begin}
 	var shown *gatewayv1.Face
 	for {
-		face, err := a.readFace(ctx, req.GetWearer(), minSeq, shown == nil && req.GetMinSeq() > 0)
+		face, at, err := a.readFace(ctx, req.GetWearer(), least, shown == nil && req.GetMinSeq() > 0)
 		if err != nil {
 			return err
 		}
@@ -90,7 +95,8 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 		select {
 		case <-w.wake:
 			// Another replica may be behind the one that was read last: what is shown does not go back.
-			minSeq = max(minSeq, shown.GetSeq(), uint64(a.hub.changed(w)))
+			changed := uint64(a.hub.changed(w))
+			least = reflected{max(at.awards, changed), max(at.day, changed)}
 		case <-a.hub.runs.Done():
 			return errStopping
 		case <-ctx.Done():
@@ -103,29 +109,29 @@ var errStopping = status.Error(codes.Unavailable, "the gateway stops: watch agai
 
 // readFace reads the face until it succeeds: a service that is being started again is waited for. Where the watcher has
 // asked for a sequence that the services do not reach, as after a restore, it is told so.
-func (a *api) readFace(ctx context.Context, wearer string, minSeq uint64, asked bool) (*gatewayv1.Face, error) {
+func (a *api) readFace(ctx context.Context, wearer string, least reflected, asked bool) (*gatewayv1.Face, reflected, error) {
 	for {
 		reading, cancel := context.WithTimeout(ctx, faceTimeout)
 		stop := context.AfterFunc(a.hub.runs, cancel) // the services may stop too: none is waited for
-		face, err := a.face(reading, wearer, minSeq)
+		face, at, err := a.face(reading, wearer, least)
 		stop()
 		cancel()
 		if asked && serve.Reason(err) == serve.ReasonName(gatewayv1.Reason_REASON_SEQ_NOT_REACHED) {
-			return nil, err
+			return nil, at, err
 		}
 		switch status.Code(err) {
 		case codes.OK:
-			return face, nil
+			return face, at, nil
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		default:
-			return nil, err
+			return nil, at, err
 		}
 		select {
 		case <-time.After(retryPause):
 		case <-a.hub.runs.Done():
-			return nil, errStopping
+			return nil, at, errStopping
 		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
+			return nil, at, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }

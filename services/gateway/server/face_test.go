@@ -108,10 +108,10 @@ func (s stepsAway) GetDay(ctx context.Context, _ *stepsv1.GetDayRequest, _ ...gr
 func TestWatchEndsWithTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rewards, steps := rewardsAway{asked: make(chan struct{})}, stepsAway{asked: make(chan struct{})}
-		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, eventlog.Position{}, nil, nil)}
+		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, eventlog.Position{}, nil, nil, nil)}
 		ended := make(chan error, 1)
 		go func() {
-			_, err := a.readFace(t.Context(), "", 1, false)
+			_, _, err := a.readFace(t.Context(), "", reflected{}, false)
 			ended <- err
 		}()
 		<-rewards.asked

@@ -11,9 +11,7 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/roster"
-	"pinfold/internal/rules"
 	"pinfold/internal/view"
-	"pinfold/services/gateway"
 )
 
 // hub knows who watches which wearer's face, and wakes them when a fact may have changed it. It reads the log beside the
@@ -21,6 +19,7 @@ import (
 type hub struct {
 	log    eventlog.Log
 	runner *fold.Runner
+	today  func(ctx context.Context, minSeq fact.Seq) (string, error) // the day that faces show, as of the sequence or later
 	logger *slog.Logger
 	came   func([]eventlog.Message) // is told of all that the hub reads, in order; nil = nobody is
 	runs   context.Context          //nolint:containedctx // it ends with run, for those who wait for something else meanwhile
@@ -29,7 +28,8 @@ type hub struct {
 	mu       sync.Mutex
 	pos      eventlog.Position // every fact up to it has woken its watchers
 	watchers map[fact.WearerID]map[*watcher]struct{}
-	now      fact.UnixMilli // the time of the folds at pos, 0 before the first that came by; owned by run
+	timed    fact.Seq      // of the last fact of time that came by
+	ticked   chan struct{} // holds one token while it is to be seen whether that brought another day
 }
 
 // watcher waits for changes of one wearer's face. However many come, it holds one wake and one sequence.
@@ -40,11 +40,13 @@ type watcher struct {
 }
 
 // newHub returns a hub that wakes watchers by the facts behind the end.
-func newHub(log eventlog.Log, end eventlog.Position, runner *fold.Runner, logger *slog.Logger) *hub {
+func newHub(
+	log eventlog.Log, end eventlog.Position, runner *fold.Runner, today func(context.Context, fact.Seq) (string, error), logger *slog.Logger,
+) *hub {
 	runs, stop := context.WithCancel(context.Background())
 	return &hub{
-		log: log, runner: runner, logger: logger, runs: runs, end: stop, pos: end,
-		watchers: map[fact.WearerID]map[*watcher]struct{}{},
+		log: log, runner: runner, today: today, logger: logger, runs: runs, end: stop, pos: end,
+		watchers: map[fact.WearerID]map[*watcher]struct{}{}, ticked: make(chan struct{}, 1),
 	}
 }
 
@@ -141,10 +143,12 @@ func (h *hub) pass(ctx context.Context, m eventlog.Message) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pos = m.Position(h.pos.Epoch)
+	if m.Family == fact.Clock {
+		h.timed = m.Seq
+		h.tick()
+	}
 	if everyone {
-		for _, watchers := range h.watchers {
-			wakeAll(watchers, m.Seq)
-		}
+		h.wakeEveryone(m.Seq)
 	}
 	for _, w := range wearers {
 		wakeAll(h.watchers[w], m.Seq)
@@ -152,9 +156,16 @@ func (h *hub) pass(ctx context.Context, m eventlog.Message) error {
 	return nil
 }
 
+// wakeEveryone wakes all watchers. The caller holds h.mu.
+func (h *hub) wakeEveryone(seq fact.Seq) {
+	for _, watchers := range h.watchers {
+		wakeAll(watchers, seq)
+	}
+}
+
 func wakeAll(watchers map[*watcher]struct{}, seq fact.Seq) {
 	for w := range watchers {
-		w.seq = seq
+		w.seq = max(w.seq, seq)
 		select {
 		case w.wake <- struct{}{}:
 		default:
@@ -186,9 +197,6 @@ func (h *hub) touched(ctx context.Context, e fact.Entry) (wearers []fact.WearerI
 		return []fact.WearerID{w}, false, err
 	case fact.AwardRevoked, fact.RulesAdopted: // whose award it is, only rewards knows; both are rare
 		return nil, true, nil
-	case fact.TimePassed:
-		everyone, err = h.newDay(ctx, e)
-		return nil, everyone, err
 	}
 	return nil, false, nil
 }
@@ -206,27 +214,48 @@ func (h *hub) wearerOf(ctx context.Context, seq fact.Seq, id fact.PinID) (wearer
 	return wearer, err
 }
 
-// newDay reports whether the fact may bring a new local day, as the first that comes by may. It goes by the fact and those before it, not by what the fold
-// knows meanwhile, so that the sequence at which it wakes is one at which the other services know the day too.
-func (h *hub) newDay(ctx context.Context, e fact.Entry) (changed bool, err error) {
-	f := e.Fact.(fact.TimePassed)
-	t := min(f.Time, e.Stored)
-	if t <= h.now {
-		return false, nil
+// tick lets keepDay look.
+func (h *hub) tick() {
+	select {
+	case h.ticked <- struct{}{}:
+	default:
 	}
-	before := h.now
-	h.now = t
-	if err := h.runner.Wait(ctx, e.Seq); err != nil {
-		return false, err
-	}
-	err = h.runner.Query(func(_ fact.Seq, r view.Reader) error {
-		inForce, ok := gateway.RulesInForce(r)
-		changed = ok && localDay(inForce, t) != localDay(inForce, before)
-		return nil
-	})
-	return changed, err
 }
 
-func localDay(r fact.Rules, t fact.UnixMilli) fact.Day {
-	return rules.LocalDay(r.Zone, fact.Slot(int64(t)/fact.SlotLength.Milliseconds()))
+// keepDay wakes every watcher when a fact of time brings another day, a later or an earlier one, until the context ends.
+// What day it is, only the steps service knows: its zone is that of the rules under which the first steps counted, and the
+// gateway folds no steps. Who began to watch behind the fact reads the new day anyway.
+func (h *hub) keepDay(ctx context.Context) error {
+	known := "" // the first day that it hears is another one
+	for {
+		select {
+		case <-h.ticked:
+		case <-ctx.Done():
+			return nil
+		}
+		h.mu.Lock()
+		seq, alone := h.timed, len(h.watchers) == 0
+		h.mu.Unlock()
+		if alone {
+			continue
+		}
+		asking, cancel := context.WithTimeout(ctx, faceTimeout)
+		day, err := h.today(asking, seq)
+		cancel()
+		if err != nil {
+			h.logger.Warn("the steps service does not say what day it is, trying again", "error", err)
+			select {
+			case <-time.After(maxPause):
+			case <-ctx.Done():
+			}
+			h.tick()
+			continue
+		}
+		if day != known {
+			h.mu.Lock()
+			h.wakeEveryone(seq)
+			h.mu.Unlock()
+		}
+		known = day
+	}
 }

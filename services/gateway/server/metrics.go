@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pinfold/internal/eventlog"
@@ -52,6 +54,37 @@ func (a *api) metrics() []prometheus.Collector {
 		a.admissions, a.committer.batches,
 		gauge("pinfold_committer_waiting", "Statements that wait for the log.", a.committer.waits),
 		gauge("pinfold_watchers", "Open watches of a face.", a.hub.count),
+		gauge("pinfold_writes_stopped_seconds", "For how long no write of this gateway has come back; 0 = none waits for longer than 5 s.", func() int {
+			d, _ := a.writes.stopped()
+			return int(d.Seconds())
+		}),
+		replicaMetrics{a.services},
+	}
+}
+
+// reasons says what is wrong though the gateway serves.
+func (a *api) reasons() []string { return append(a.writes.reasons(), a.services.reasons()...) }
+
+// replicaMetrics collects how the replicas of the services stand.
+type replicaMetrics struct{ services *services }
+
+var descReplicas = prometheus.NewDesc("pinfold_replicas",
+	"Replicas of a service by how they stand, as this gateway sees them: fresh, behind, not_serving or silent.", []string{"of", "standing"}, nil)
+
+// Describe implements prometheus.Collector.
+func (m replicaMetrics) Describe(to chan<- *prometheus.Desc) { to <- descReplicas }
+
+// Collect implements prometheus.Collector.
+func (m replicaMetrics) Collect(to chan<- prometheus.Metric) {
+	for _, r := range m.services.all {
+		var n [isSilent + 1]int
+		for _, at := range r.standings() {
+			n[at]++
+		}
+		for at, n := range n {
+			to <- prometheus.MustNewConstMetric(descReplicas, prometheus.GaugeValue, float64(n), r.service,
+				strings.ReplaceAll(standing(at).String(), " ", "_"))
+		}
 	}
 }
 

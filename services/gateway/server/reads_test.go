@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
 	"pinfold/internal/serve"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
@@ -130,5 +131,32 @@ func TestReadTriedAgain(t *testing.T) {
 	}
 	if got := <-rewards.minSeqs; got != 5 || asked.Load() != 3 {
 		t.Errorf("rewards was asked for %d after %d tries, want 5 after 3", got, asked.Load())
+	}
+}
+
+// TestReadPastSilence: beside a replica that takes connections and says nothing every read is answered.
+func TestReadPastSilence(t *testing.T) {
+	silence, err := serve.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silence.Close()
+	a, rewards := startReads(t, func(_ context.Context, seq uint64) (uint64, error) { return seq, nil })
+	good := a.services.all[0].list[0].address
+	s, err := dial(good+", "+silence.Addr().String(), good, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	goUntilEnd(t, func(ctx context.Context) error { return s.run(ctx, func() fact.Seq { return 0 }, quiet) })
+	a = &api{services: s}
+	for range 4 {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		_, err := a.GetTotals(ctx, rewardsv1.GetTotalsRequest_builder{MinSeq: 5}.Build())
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-rewards.minSeqs
 	}
 }

@@ -83,9 +83,13 @@ func Run(ctx context.Context, c Config) error {
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 				gatewayv1.RegisterAuditServiceServer(s, &auditor{api: a, log: log, notary: witness})
 			},
-			Ready:   func() error { return checkRules(c.Rules, runner) },
-			Tasks:   []func(context.Context) error{a.committer.run, a.keepTime, a.hub.run, witness.Run},
+			Ready: func() error { return checkRules(c.Rules, runner) },
+			Tasks: []func(context.Context) error{
+				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run,
+				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },
+			},
 			Numbers: func() map[string]uint64 { return withNotary(a.numbers(), witness) },
+			Reasons: a.reasons,
 			Metrics: append(a.metrics(), notaryMetrics(witness)...),
 		}
 	})
