@@ -125,6 +125,9 @@ func (p *phone) deliver(ctx context.Context, gateway gatewayv1.GatewayServiceCli
 		}
 		var again []Signed
 		for i, a := range answers {
+			if a.GetReason() == gatewayv1.Reason_REASON_CLOSED { // a crowd's days are played at once: it waits for no opening
+				return fmt.Errorf("deliver for pin %v: the Games are %s", p.pin.ID(), a.GetDetail())
+			}
 			if a.GetStatus() == gatewayv1.Status_STATUS_REFUSED && a.GetRetry() {
 				again = append(again, upload[i])
 				continue

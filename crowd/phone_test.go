@@ -403,6 +403,22 @@ func TestDeliverErrors(t *testing.T) {
 	}
 }
 
+// TestDeliverClosed: Games that are closed end it with their words, and no crowd waits for the opening.
+func TestDeliverClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGateway()
+		g.refuse = func(string) *gatewayv1.Answer {
+			return gatewayv1.Answer_builder{
+				Status: gatewayv1.Status_STATUS_REFUSED, Reason: gatewayv1.Reason_REASON_CLOSED, Retry: true, Detail: "closed until then",
+			}.Build()
+		}
+		d := deliverTo(t, t.Context(), g, numbered(t, 2))
+		if d.err == nil || !strings.HasSuffix(d.err.Error(), "the Games are closed until then") || d.took != 0 {
+			t.Errorf("got %+v, want it to end at once: the Games are closed until then", d)
+		}
+	})
+}
+
 // TestDeliverCanceled: who stops does not wait for a gateway that is away.
 func TestDeliverCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -432,6 +432,10 @@ func (p *pinned) settle(held []*pinv1.Statement, answers []*gatewayv1.Answer) (d
 		switch {
 		case a.GetStatus() == gatewayv1.Status_STATUS_ACCEPTED, a.GetStatus() == gatewayv1.Status_STATUS_ALREADY_ACCEPTED:
 			p.session.logger.Info("delivered", "record", held[i].GetRecord(), "seq", a.GetSeq())
+			if ahead := a.GetClockAheadMs(); ahead > 0 {
+				p.session.logger.Warn("the pin's clock was ahead of the gateway's: is this machine's?",
+					"record", held[i].GetRecord(), "ahead", time.Duration(ahead)*time.Millisecond)
+			}
 			done = append(done, held[i].GetRecord())
 		case a.GetStatus() == gatewayv1.Status_STATUS_REFUSED && !a.GetRetry():
 			p.session.logger.Warn("refused", "record", held[i].GetRecord(), "reason", a.GetReason(), "detail", a.GetDetail())

@@ -73,7 +73,6 @@ func TestBadStatements(t *testing.T) {
 		"unpaired pin":        {byUnpaired, gatewayv1.Reason_REASON_UNPAIRED_PIN, true},
 		"wrong signature":     {forged, gatewayv1.Reason_REASON_BAD_SIGNATURE, false},
 		"unknown peer":        {withStranger, gatewayv1.Reason_REASON_UNKNOWN_PEER, true},
-		"from the future":     {edit(func(b []byte) []byte { return withTime(b, ahead) }), gatewayv1.Reason_REASON_FROM_FUTURE, true},
 		"steps of the future": {report(fact.Slot(int64(ahead)/fact.SlotLength.Milliseconds()), 1), gatewayv1.Reason_REASON_FROM_FUTURE, true},
 		"too many steps":      {report(1, 4500, 4501), gatewayv1.Reason_REASON_IMPLAUSIBLE_STEPS, false},
 	} {
@@ -92,14 +91,14 @@ func TestBadStatements(t *testing.T) {
 		t.Errorf("the log went from %d to %d and holds %d halves: nothing was to be stored", before, after, halves)
 	}
 
-	// Next to all that, a good one is taken; a half with an unpaired peer is good too.
-	r, err := w.deliver(t.Context(), alice.pin, forged, good, good, withUnpaired)
+	// Next to all that, a good one is taken; a half with an unpaired peer is good too, and one whose pin's clock is ahead.
+	r, err := w.deliver(t.Context(), alice.pin, forged, good, good, withUnpaired, edit(func(b []byte) []byte { return withTime(b, ahead) }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []gatewayv1.Status{
 		gatewayv1.Status_STATUS_REFUSED, gatewayv1.Status_STATUS_ACCEPTED,
-		gatewayv1.Status_STATUS_ALREADY_ACCEPTED, gatewayv1.Status_STATUS_ACCEPTED,
+		gatewayv1.Status_STATUS_ALREADY_ACCEPTED, gatewayv1.Status_STATUS_ACCEPTED, gatewayv1.Status_STATUS_ACCEPTED,
 	}
 	for i, a := range r.GetAnswers() {
 		if a.GetStatus() != want[i] {
@@ -111,6 +110,30 @@ func TestBadStatements(t *testing.T) {
 func proofOf(p person) crowd.Signed {
 	raw, sig := p.pin.Prove(fact.Challenge{1}, crowd.Midnight)
 	return crowd.Signed{Statement: raw, Signature: sig}
+}
+
+// TestClockAhead: a pin whose clock is 60 days ahead makes friends like any other, and its phone hears of the clock.
+func TestClockAhead(t *testing.T) {
+	w := startUp(t, t.TempDir())
+	alice, bob := newPerson(1), newPerson(2)
+	w.enrol(t, alice, bob)
+	byAlice, byBob := tapPins(t, alice, bob)
+	const ahead = 60 * 24 * time.Hour
+	byAlice = alice.pin.SignRaw(withTime(byAlice.Statement, fact.UnixMilli(time.Now().Add(ahead).UnixMilli())))
+	r, err := w.deliver(t.Context(), alice.pin, byAlice, byBob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range r.GetAnswers() {
+		told := time.Duration(a.GetClockAheadMs()) * time.Millisecond
+		if right := told == 0; a.GetStatus() != gatewayv1.Status_STATUS_ACCEPTED || right != (i == 1) || !right && (told > ahead || told < ahead-time.Hour) {
+			t.Errorf("answer %d: %v, want it accepted, and that the first one's clock was %v ahead", i, a, ahead)
+		}
+	}
+	face, err := w.gateway.GetFace(t.Context(), gatewayv1.GetFaceRequest_builder{Wearer: alice.wearer.String(), MinSeq: r.GetSeq()}.Build())
+	if err != nil || face.GetFriends() != 1 {
+		t.Errorf("got %v, %v, want one friend", face, err)
+	}
 }
 
 func withTime(raw []byte, at fact.UnixMilli) []byte {

@@ -7,6 +7,7 @@ package rules
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"sort"
@@ -46,6 +47,26 @@ type Window struct {
 // WindowOf returns the window of the rules.
 func WindowOf(r fact.Rules) Window {
 	return Window{Opens: r.Opens, Closes: r.Closes, UploadGrace: r.UploadGrace}
+}
+
+// WindowSize is how many bytes a window takes.
+const WindowSize = 3 * 8
+
+// AppendWindow appends the form in which folds keep a window: opens, closes and grace, i64 milliseconds each.
+func AppendWindow(dst []byte, w Window) []byte {
+	for _, millis := range []int64{int64(w.Opens), int64(w.Closes), w.UploadGrace.Milliseconds()} {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(millis))
+	}
+	return dst
+}
+
+// WindowFrom reads what AppendWindow has appended.
+func WindowFrom(b []byte) Window {
+	millis := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
+	return Window{
+		Opens: fact.UnixMilli(millis(0)), Closes: fact.UnixMilli(millis(1)),
+		UploadGrace: time.Duration(millis(2)) * time.Millisecond,
+	}
 }
 
 // Open reports whether taps and step reports are taken at now, a fold's time: from the opening on, through the last millisecond of the

@@ -125,6 +125,19 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestWindowAsBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rules.Window{
+			Opens: fact.UnixMilli(rapid.Int64().Draw(t, "opens")), Closes: fact.UnixMilli(rapid.Int64().Draw(t, "closes")),
+			UploadGrace: time.Duration(rapid.Int64Range(0, 366*24*3600*1000).Draw(t, "grace")) * time.Millisecond,
+		}
+		b := rules.AppendWindow([]byte("before"), want)
+		if got := rules.WindowFrom(b[len("before"):]); got != want || len(b) != len("before")+rules.WindowSize {
+			t.Errorf("got %+v from %d bytes, want %+v", got, len(b), want)
+		}
+	})
+}
+
 func TestWithin(t *testing.T) {
 	const slot fact.Slot = 1_807_776
 	start := slot.Start()

@@ -7,6 +7,7 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/roster"
+	"pinfold/internal/rules"
 	"pinfold/internal/statement"
 )
 
@@ -18,6 +19,19 @@ type Admission struct {
 	Now       fact.UnixMilli // the gateway's clock
 	Tolerance time.Duration  // how far ahead of it a pin's clock may be
 }
+
+// ClockAhead returns by how much the clock of a half's pin was ahead of now when it signed, if that is more than the
+// tolerance, and otherwise 0. No fold goes by a half's time, so it is taken all the same.
+func (a Admission) ClockAhead(raw []byte) time.Duration {
+	half, err := statement.ParseHalf(raw)
+	if err != nil || half.Time <= a.latest() {
+		return 0
+	}
+	return between(a.Now, half.Time)
+}
+
+// latest is the latest time that a pin may tell.
+func (a Admission) latest() fact.UnixMilli { return a.Now.Add(a.Tolerance) }
 
 // Admit checks a statement that a phone delivers and returns the fact that it becomes, or a *Refusal. The checks come in
 // the order of the reasons. What it lets in may still be refused by a fold: the roster that it reads may lag.
@@ -63,9 +77,6 @@ func (a Admission) admitHalf(r kv.Reader, f fact.HalfReported, raw []byte) (fact
 	if _, known := roster.PinByID(r, f.Half.Peer); !known {
 		return nil, refuse(UnknownPeer, "peer %v: not registered", f.Half.Peer)
 	}
-	if err := a.checkTime("time", f.Half.Time); err != nil {
-		return nil, err
-	}
 	return f, nil
 }
 
@@ -74,8 +85,9 @@ func (a Admission) admitSteps(r kv.Reader, f fact.StepsReported, raw []byte) (fa
 		return nil, err
 	}
 	last := f.Report.FirstSlot + fact.Slot(len(f.Report.Steps)) - 1 // a slot that there is: see statement.ParseStepReport
-	if err := a.checkTime("last slot", last.Start()); err != nil {
-		return nil, err
+	if begins := last.Start(); begins > a.latest() {
+		return nil, refuse(FromFuture, "last slot: %v: later than %v, which is now and a tolerance of %v", begins, a.latest(), a.Tolerance).
+			until(a.Now, begins.Add(fact.SlotLength))
 	}
 	for i, n := range f.Report.Steps {
 		if n > MaxStepsPerSlot {
@@ -85,7 +97,8 @@ func (a Admission) admitSteps(r kv.Reader, f fact.StepsReported, raw []byte) (fa
 	return f, nil
 }
 
-// checkAuthor checks that the pin is one in service and paired, and that it signed these bytes.
+// checkAuthor checks that the pin is one in service and paired, that statements are taken at all, and that the pin signed
+// these bytes.
 func checkAuthor(r kv.Reader, id fact.PinID, raw []byte, sig fact.Signature) error {
 	pin, known := roster.PinByID(r, id)
 	switch {
@@ -97,17 +110,30 @@ func checkAuthor(r kv.Reader, id fact.PinID, raw []byte, sig fact.Signature) err
 		return refuse(UnpairedPin, "pin %v: not paired with a wearer yet", id)
 	case roster.Erased(r, pin.Wearer):
 		return refuse(RetiredPin, "pin %v: its wearer was erased", id)
-	case !statement.Verify(pin.Key, raw, sig):
+	}
+	if err := checkOpen(r); err != nil {
+		return err
+	}
+	if !statement.Verify(pin.Key, raw, sig) {
 		return refuse(BadSignature, "signature: not that of pin %v over these bytes", id)
 	}
 	return nil
 }
 
-func (a Admission) checkTime(field string, t fact.UnixMilli) error {
-	if latest := a.Now.Add(a.Tolerance); t > latest {
-		return refuse(FromFuture, "%s: %v: later than %v, which is now and a tolerance of %v", field, t, latest, a.Tolerance)
+// checkOpen refuses what the folds would refuse as closed: it goes by their time and the rules in force. Their time can be
+// wrong and be corrected, and so can the rules, so that trying again can always help.
+func checkOpen(r kv.Reader) error {
+	window, adopted := windowInForce(r)
+	now := roster.Now(r)
+	switch {
+	case !adopted:
+		return refuse(Closed, "closed: no rules are in force yet")
+	case rules.Open(window, now):
+		return nil
+	case now < window.Opens:
+		return refuse(Closed, "closed until %v: by the log it is %v", window.Opens, now).until(now, window.Opens)
 	}
-	return nil
+	return refuse(Closed, "closed since %v, and a grace of %v: by the log it is %v", window.Closes, window.UploadGrace, now)
 }
 
 // layoutRefusal says a statement's error in the words of admission.

@@ -10,6 +10,7 @@ import (
 
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
+	"pinfold/internal/rules"
 	"pinfold/internal/statement"
 	"pinfold/internal/view"
 	"pinfold/services/gateway"
@@ -24,10 +25,18 @@ var (
 	mallory    = newPin("mallory")              // unknown, though the log names it
 )
 
-// people is the roster that these pins are in.
+// people is the roster that these pins are in, while the Games are open.
 func people(t testing.TB) *view.Memory {
 	t.Helper()
-	return fold(t,
+	return peopleAt(t, rules.Window{}, slot.Start())
+}
+
+// peopleAt is the same roster under rules with this window, at this time of the folds.
+func peopleAt(t testing.TB, w rules.Window, now fact.UnixMilli) *view.Memory {
+	t.Helper()
+	r := rules.Tokyo2020()
+	r.Opens, r.Closes, r.UploadGrace = w.Opens, w.Closes, w.UploadGrace
+	return fold(t, fact.RulesAdopted{Rules: r}, fact.TimePassed{Time: now},
 		registered(alice), registered(bob), registered(carol), registered(dora), registered(emil), registered(frida),
 		paired(alice), paired(bob), paired(carol), paired(frida),
 		retired(carol), retired(emil), erased("frida"),
@@ -50,13 +59,27 @@ type flaw string
 var (
 	halfFlaws = []flaw{
 		"UNKNOWN_MAGIC", "MALFORMED", "RESERVED_NOT_ZERO", "SELF_TAP", "UNKNOWN_PIN", "RETIRED_PIN",
-		"UNPAIRED_PIN", "BAD_SIGNATURE", "UNKNOWN_PEER", "FROM_FUTURE",
+		"UNPAIRED_PIN", "CLOSED", "BAD_SIGNATURE", "UNKNOWN_PEER",
 	}
 	stepFlaws = []flaw{
 		"UNKNOWN_MAGIC", "MALFORMED", "RESERVED_NOT_ZERO", "UNKNOWN_PIN", "RETIRED_PIN",
-		"UNPAIRED_PIN", "BAD_SIGNATURE", "FROM_FUTURE", "IMPLAUSIBLE_STEPS",
+		"UNPAIRED_PIN", "CLOSED", "BAD_SIGNATURE", "FROM_FUTURE", "IMPLAUSIBLE_STEPS",
 	}
 )
+
+// stores are the rosters of statements with and without the one flaw that is not their own.
+type stores struct{ open, closed *view.Memory }
+
+func newStores(t testing.TB) stores {
+	return stores{open: people(t), closed: peopleAt(t, rules.Window{Opens: slot.Start() + 1}, slot.Start())}
+}
+
+func (s stores) of(flaws []flaw) *view.Memory {
+	if slices.Contains(flaws, "CLOSED") {
+		return s.closed
+	}
+	return s.open
+}
 
 // author returns a pin that has those of the flaws that are a pin's.
 func author(flaws []flaw) pin {
@@ -85,9 +108,6 @@ func flawedHalf(flaws []flaw) (raw, sig []byte) {
 	}
 	if has("UNKNOWN_PEER") {
 		h.Peer = fact.PinID{1}
-	}
-	if has("FROM_FUTURE") {
-		h.Time++
 	}
 	raw = statement.AppendHalf(nil, h)
 	if has("SELF_TAP") {
@@ -139,12 +159,12 @@ var kinds = map[string]struct {
 
 // TestAdmit has one row for each reason, in the order in which admission checks.
 func TestAdmit(t *testing.T) {
-	store := people(t)
+	stores := newStores(t)
 	for name, kind := range kinds {
 		for _, f := range kind.flaws {
 			t.Run(name+" "+string(f), func(t *testing.T) {
 				raw, sig := kind.make([]flaw{f})
-				wantRefused(t, store, raw, sig, reasons[string(f)])
+				wantRefused(t, stores.of([]flaw{f}), raw, sig, reasons[string(f)])
 			})
 		}
 	}
@@ -153,7 +173,7 @@ func TestAdmit(t *testing.T) {
 // TestAdmitOrder combines the flaws in every way, two of them and more: the reason given is the first one. Where
 // nothing is wrong, the statement is admitted.
 func TestAdmitOrder(t *testing.T) {
-	store := people(t)
+	stores := newStores(t)
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			for set := range 1 << len(kind.flaws) {
@@ -165,7 +185,7 @@ func TestAdmitOrder(t *testing.T) {
 				}
 				raw, sig := kind.make(flaws)
 				got := "admitted"
-				if err := admit(t, store, raw, sig); err != nil {
+				if err := admit(t, stores.of(flaws), raw, sig); err != nil {
 					got = nameOf(refusalOf(t, err).Reason)
 				}
 				want := "admitted"
@@ -256,56 +276,155 @@ func TestAdmitWrongAuthor(t *testing.T) {
 	}
 }
 
-// TestAdmitTime goes to the edges of the tolerance.
+// TestAdmitTime goes to the edges of the tolerance, which is for the slots of step reports.
 func TestAdmitTime(t *testing.T) {
 	store := people(t)
-	halfAt := func(at fact.UnixMilli) []byte {
-		return statement.AppendHalf(nil, fact.Half{Pin: alice.id, Peer: bob.id, Time: at, Link: fact.LinkNFC})
-	}
 	report := func(first fact.Slot, n int) []byte {
 		return statement.AppendStepReport(nil, fact.StepReport{Pin: alice.id, FirstSlot: first, Steps: make([]uint16, n)})
 	}
-	const tol = tolerance
+	const (
+		tol     = tolerance
+		quarter = fact.SlotLength
+		forever = math.MaxInt64 / time.Millisecond * time.Millisecond
+	)
 	now := admission.Now
 	lastSlot := fact.Slot(math.MaxUint32).Start() // the latest that a slot can begin
 	for name, tt := range map[string]struct {
-		now  fact.UnixMilli
-		tol  time.Duration
-		raw  []byte
-		want gateway.Reason // 0 = admitted
+		now   fact.UnixMilli
+		tol   time.Duration
+		raw   []byte
+		retry time.Duration // for how long; 0 = admitted
 	}{
-		"a clock never set":             {now, tol, halfAt(0), 0},
-		"long ago":                      {now, tol, halfAt(1), 0},
-		"now":                           {now, tol, halfAt(now), 0},
-		"at the tolerance":              {now, tol, halfAt(now.Add(tol)), 0},
-		"1 ms later":                    {now, tol, halfAt(now.Add(tol) + 1), gateway.FromFuture},
-		"no tolerance, now":             {now, 0, halfAt(now), 0},
-		"no tolerance, 1 ms later":      {now, 0, halfAt(now + 1), gateway.FromFuture},
-		"the latest time":               {now, tol, halfAt(math.MaxInt64), gateway.FromFuture},
 		"a slot that begins in time":    {now, tol, report(slot, 1), 0},
 		"and the last of 32":            {now, tol, report(slot-31, 32), 0},
-		"a slot that begins 1 ms later": {now - 1, tol, report(slot, 1), gateway.FromFuture},
-		"and the last of 32 too":        {now - 1, tol, report(slot-31, 32), gateway.FromFuture},
+		"a slot that begins 1 ms later": {now - 1, tol, report(slot, 1), tol + time.Millisecond + quarter},
+		"and the last of 32 too":        {now - 1, tol, report(slot-31, 32), tol + time.Millisecond + quarter},
 		"the slot that runs":            {slot.Start() + 1, 0, report(slot, 1), 0},
-		"the last slot number":          {now, tol, report(math.MaxUint32, 1), gateway.FromFuture},
+		"the next one":                  {slot.Start() + 1, 0, report(slot+1, 1), 2*quarter - time.Millisecond},
+		"the last slot number":          {now, tol, report(math.MaxUint32, 1), forever},
 		"at the end of time":            {lastSlot, 0, report(math.MaxUint32, 1), 0},
-		"but not 1 ms sooner":           {lastSlot - 1, 0, report(math.MaxUint32, 1), gateway.FromFuture},
+		"but not 1 ms sooner":           {lastSlot - 1, 0, report(math.MaxUint32, 1), quarter + time.Millisecond},
+		"by a clock before the epoch":   {math.MinInt64, 0, report(math.MaxUint32, 1), forever},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error
 			read(t, store, func(r kv.Reader) {
 				_, err = gateway.Admission{Now: tt.now, Tolerance: tt.tol}.Admit(r, bob.id, tt.raw, alice.sign(tt.raw))
 			})
-			if tt.want == 0 {
+			if tt.retry == 0 {
 				if err != nil {
 					t.Errorf("got %v, want it admitted", err)
 				}
 				return
 			}
-			if got := refusalOf(t, err).Reason; got != tt.want {
-				t.Errorf("got %s, want %s", nameOf(got), nameOf(tt.want))
+			if got := refusalOf(t, err); got.Reason != gateway.FromFuture || got.RetryFor != tt.retry {
+				t.Errorf("got %s, retry for %v, want FROM_FUTURE for %v", nameOf(got.Reason), got.RetryFor, tt.retry)
 			}
 		})
+	}
+}
+
+// TestAdmitClockAhead: no half is too late for the log, since no fold goes by its time. How far the clock of its pin was
+// ahead is told where it is more than the tolerance.
+func TestAdmitClockAhead(t *testing.T) {
+	store := people(t)
+	now := admission.Now
+	for name, tt := range map[string]struct {
+		now, signed fact.UnixMilli
+		want        time.Duration
+	}{
+		"a clock never set":                 {now, 0, 0},
+		"long ago":                          {now, 1, 0},
+		"now":                               {now, now, 0},
+		"at the tolerance":                  {now, now.Add(tolerance), 0},
+		"1 ms later":                        {now, now.Add(tolerance) + 1, tolerance + time.Millisecond},
+		"sixty days later":                  {now, now.Add(60 * 24 * time.Hour), 60 * 24 * time.Hour},
+		"the latest time":                   {now, math.MaxInt64, math.MaxInt64 / time.Millisecond * time.Millisecond},
+		"by a gateway's clock of long ago":  {math.MinInt64, math.MaxInt64, math.MaxInt64 / time.Millisecond * time.Millisecond},
+		"by a gateway's clock at the epoch": {0, now, time.Duration(now) * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := statement.AppendHalf(nil, fact.Half{Pin: alice.id, Peer: bob.id, Time: tt.signed, Link: fact.LinkNFC})
+			a := gateway.Admission{Now: tt.now, Tolerance: tolerance}
+			read(t, store, func(r kv.Reader) {
+				if _, err := a.Admit(r, bob.id, raw, alice.sign(raw)); err != nil {
+					t.Errorf("got %v, want it admitted", err)
+				}
+			})
+			if got := a.ClockAhead(raw); got != tt.want {
+				t.Errorf("ahead by %v, want %v", got, tt.want)
+			}
+		})
+	}
+	steps, _ := flawedSteps([]flaw{"FROM_FUTURE"})
+	for _, raw := range [][]byte{nil, []byte("PFH1"), steps} {
+		if got := (gateway.Admission{}).ClockAhead(raw); got != 0 {
+			t.Errorf("%x: ahead by %v, want 0: it is no half", raw, got)
+		}
+	}
+}
+
+// TestAdmitClosed: what the folds would refuse as closed is not let in, by their time and not by the gateway's clock, and
+// may be delivered again: until the opening, or for a day.
+func TestAdmitClosed(t *testing.T) {
+	const (
+		opens, closes = fact.UnixMilli(1_600_000_000_000), fact.UnixMilli(1_700_000_000_000)
+		grace         = time.Hour
+		day           = 24 * time.Hour
+	)
+	window := rules.Window{Opens: opens, Closes: closes, UploadGrace: grace}
+	for name, tt := range map[string]struct {
+		store *view.Memory
+		retry time.Duration // for how long; 0 = admitted
+	}{
+		"at the beginning of time":  {peopleAt(t, window, 0), time.Duration(opens) * time.Millisecond},
+		"a second before":           {peopleAt(t, window, opens-1000), time.Second},
+		"a millisecond before":      {peopleAt(t, window, opens-1), time.Millisecond},
+		"at the opening":            {peopleAt(t, window, opens), 0},
+		"at the closing":            {peopleAt(t, window, closes), 0},
+		"at the end of the grace":   {peopleAt(t, window, closes.Add(grace)), 0},
+		"a millisecond behind it":   {peopleAt(t, window, closes.Add(grace)+1), day},
+		"a year behind it":          {peopleAt(t, window, closes.Add(365*day)), day},
+		"before any rules":          {fold(t, registered(alice), registered(bob), paired(alice)), day},
+		"open for ever":             {peopleAt(t, rules.Window{UploadGrace: grace}, math.MaxInt64), 0},
+		"before any time, and open": {fold(t, fact.RulesAdopted{Rules: rules.Tokyo2020()}, registered(alice), registered(bob), paired(alice)), 0},
+	} {
+		for kind, k := range kinds {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				raw, sig := k.make(nil)
+				err := admit(t, tt.store, raw, sig)
+				if tt.retry == 0 {
+					if err != nil {
+						t.Errorf("got %v, want it admitted", err)
+					}
+					return
+				}
+				if got := refusalOf(t, err); got.Reason != gateway.Closed || got.RetryFor != tt.retry {
+					t.Errorf("got %s, retry for %v, want CLOSED for %v", nameOf(got.Reason), got.RetryFor, tt.retry)
+				}
+			})
+		}
+	}
+}
+
+// TestAdmitLastRules: the rules that were adopted last say when the Games are open.
+func TestAdmitLastRules(t *testing.T) {
+	raw, sig := flawedHalf(nil)
+	open, closed := rules.Tokyo2020(), rules.Tokyo2020()
+	closed.Closes = 1
+	for name, tt := range map[string]struct {
+		adopted []fact.Rules
+		want    bool
+	}{
+		"closed": {[]fact.Rules{open, closed}, false}, "opened again": {[]fact.Rules{open, closed, open}, true},
+	} {
+		facts := []fact.Fact{registered(alice), registered(bob), paired(alice), fact.TimePassed{Time: slot.Start()}}
+		for _, r := range tt.adopted {
+			facts = append(facts, fact.RulesAdopted{Rules: r})
+		}
+		if err := admit(t, fold(t, facts...), raw, sig); (err == nil) != tt.want {
+			t.Errorf("%s: got %v, want it admitted %t", name, err, tt.want)
+		}
 	}
 }
 
@@ -369,7 +488,7 @@ func TestAdmitted(t *testing.T) {
 // TestAdmitDetails shows some of the sentences that a developer reads: the field, the value and the rule.
 func TestAdmitDetails(t *testing.T) {
 	store := people(t)
-	future, _ := flawedHalf([]flaw{"FROM_FUTURE"})
+	future, _ := flawedSteps([]flaw{"FROM_FUTURE"})
 	unknownPeer, _ := flawedHalf([]flaw{"UNKNOWN_PEER"})
 	reserved, _ := flawedSteps([]flaw{"RESERVED_NOT_ZERO"})
 	for _, tt := range []struct {
@@ -381,9 +500,22 @@ func TestAdmitDetails(t *testing.T) {
 		{[]byte("PFP1"), "statement: proof is not delivered: want a half or a step report"},
 		{reserved, "statement: reserved of step report is 000001, want only zero bytes (RESERVED_NOT_ZERO)"},
 		{unknownPeer, "peer 0100000000000000: not registered"},
-		{future, "time: 2021-07-23T00:00:00.001Z: later than 2021-07-23T00:00:00.000Z, which is now and a tolerance of 10m0s"},
+		{future, "last slot: 2021-07-23T00:15:00.000Z: later than 2021-07-23T00:00:00.000Z, which is now and a tolerance of 10m0s"},
 	} {
 		err := admit(t, store, tt.raw, alice.sign(tt.raw))
+		if got := refusalOf(t, err).Detail; got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	half, sig := flawedHalf(nil)
+	for _, tt := range []struct {
+		window rules.Window
+		want   string
+	}{
+		{rules.Window{Opens: slot.Start().Add(time.Hour)}, "closed until 2021-07-23T01:00:00.000Z: by the log it is 2021-07-23T00:00:00.000Z"},
+		{rules.Window{Closes: 1000, UploadGrace: time.Hour}, "closed since 1970-01-01T00:00:01.000Z, and a grace of 1h0m0s: by the log it is 2021-07-23T00:00:00.000Z"},
+	} {
+		err := admit(t, peopleAt(t, tt.window, slot.Start()), half, sig)
 		if got := refusalOf(t, err).Detail; got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
+	"pinfold/internal/rules"
 	"pinfold/internal/statement"
 	"pinfold/internal/view"
 	"pinfold/services/gateway"
@@ -70,7 +71,7 @@ func decodeHex(t testing.TB, text string) []byte {
 func (v vectors) roster(t testing.TB) (*view.Memory, map[fact.PinID]fact.PublicKey) {
 	t.Helper()
 	keys := map[fact.PinID]fact.PublicKey{}
-	var facts []fact.Fact
+	facts := []fact.Fact{fact.RulesAdopted{Rules: rules.Tokyo2020()}}
 	for _, p := range v.Pins {
 		id, key := fact.PinID(decodeHex(t, p.ID)), fact.PublicKey(decodeHex(t, p.PublicKey))
 		keys[id] = key

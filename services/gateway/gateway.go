@@ -10,15 +10,16 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/roster"
+	"pinfold/internal/rules"
 )
 
 // The buckets beside those of package roster.
 const (
 	bucketLast  = "last"  // family -> the sequence of its last fact
-	bucketRules = "rules" // "now" -> the rules in force, JSON
+	bucketRules = "rules" // "now" -> the rules in force, JSON; "window" -> their window alone, which each admission reads
 )
 
-var rulesKey = []byte("now")
+var rulesKey, windowKey = []byte("now"), []byte("window")
 
 // Core is the fold of the gateway. Its rules:
 //
@@ -47,6 +48,7 @@ func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
 			panic(fmt.Sprintf("gateway: rules as JSON: %v", err)) // a struct of numbers and strings
 		}
 		tx.Put(bucketRules, rulesKey, v)
+		tx.Put(bucketRules, windowKey, rules.AppendWindow(nil, rules.WindowOf(f.Rules)))
 	}
 	tx.Put(bucketLast, []byte(e.Fact.Family()), binary.BigEndian.AppendUint64(nil, uint64(e.Seq)))
 	return nil
@@ -67,9 +69,18 @@ func RulesInForce(r kv.Reader) (fact.Rules, bool) {
 	if v == nil {
 		return fact.Rules{}, false
 	}
-	var rules fact.Rules
-	if err := json.Unmarshal(v, &rules); err != nil {
+	var inForce fact.Rules
+	if err := json.Unmarshal(v, &inForce); err != nil {
 		panic(fmt.Sprintf("gateway: rules in the view: %v", err)) // Step wrote them
 	}
-	return rules, true
+	return inForce, true
+}
+
+// windowInForce returns the window of the rules adopted last, and whether any were.
+func windowInForce(r kv.Reader) (rules.Window, bool) {
+	v := r.Get(bucketRules, windowKey)
+	if v == nil {
+		return rules.Window{}, false
+	}
+	return rules.WindowFrom(v), true
 }

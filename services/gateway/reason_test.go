@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	"pinfold/services/gateway"
 )
@@ -12,13 +14,14 @@ import (
 // admissionOrder is the order of design section 7, in which admission checks.
 var admissionOrder = []string{
 	"UPLOAD_TOO_LARGE", "UNKNOWN_MAGIC", "MALFORMED", "RESERVED_NOT_ZERO", "SELF_TAP", "UNKNOWN_PIN", "RETIRED_PIN",
-	"UNPAIRED_PIN", "BAD_SIGNATURE", "UNKNOWN_PEER", "FROM_FUTURE", "IMPLAUSIBLE_STEPS", "RATE_LIMITED", "LOG_UNAVAILABLE",
+	"UNPAIRED_PIN", "CLOSED", "BAD_SIGNATURE", "UNKNOWN_PEER", "FROM_FUTURE", "IMPLAUSIBLE_STEPS", "RATE_LIMITED", "LOG_UNAVAILABLE",
 	"LOG_FULL",
 }
 
 // otherCalls are the reasons that calls beside Deliver have too.
 var otherCalls = []string{
 	"KEY_MISMATCH", "SEQ_NOT_REACHED", "NOT_UNLOCKED", "NOT_FRIENDS", "PAIRED_ELSEWHERE", "CHALLENGE_EXPIRED",
+	"STALE", "CLOCK_WRONG",
 }
 
 // reasons are those of the core by their names in the API.
@@ -30,6 +33,7 @@ var reasons = map[string]gateway.Reason{
 	"UNKNOWN_PIN":       gateway.UnknownPin,
 	"RETIRED_PIN":       gateway.RetiredPin,
 	"UNPAIRED_PIN":      gateway.UnpairedPin,
+	"CLOSED":            gateway.Closed,
 	"BAD_SIGNATURE":     gateway.BadSignature,
 	"UNKNOWN_PEER":      gateway.UnknownPeer,
 	"FROM_FUTURE":       gateway.FromFuture,
@@ -54,28 +58,51 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestReasonOrder compares the numbers of the API with the order in which admission checks.
+// TestReasonOrder compares the order of the API's file, which is what its readers go by, with that in which admission
+// checks.
 func TestReasonOrder(t *testing.T) {
+	values := gatewayv1.Reason(0).Descriptor().Values()
 	var got []string
-	for number := range int32(len(admissionOrder)) {
-		got = append(got, nameOf(gateway.Reason(number+1)))
+	for i := 1; i < values.Len(); i++ {
+		got = append(got, strings.TrimPrefix(string(values.Get(i).Name()), "REASON_"))
 	}
-	if !slices.Equal(got, admissionOrder) {
-		t.Errorf("got the order %v, want %v", got, admissionOrder)
+	if !slices.Equal(got[:len(admissionOrder)], admissionOrder) {
+		t.Errorf("got the order %v, want %v", got[:len(admissionOrder)], admissionOrder)
 	}
 	for _, name := range otherCalls {
-		if n := gatewayv1.Reason_value["REASON_"+name]; n <= int32(len(admissionOrder)) {
-			t.Errorf("%s: number %d, want one behind those of admission", name, n)
+		if !slices.Contains(got[len(admissionOrder):], name) {
+			t.Errorf("%s: not among those behind admission's, %v", name, got[len(admissionOrder):])
 		}
 	}
 }
 
-// TestRetry says which refusals can be cured by waiting.
-func TestRetry(t *testing.T) {
-	can := []gateway.Reason{gateway.UnknownPin, gateway.UnpairedPin, gateway.UnknownPeer, gateway.FromFuture}
-	for name, r := range reasons {
-		if got, want := (&gateway.Refusal{Reason: r}).Retry(), slices.Contains(can, r); got != want {
-			t.Errorf("%s: got retry %t, want %t", name, got, want)
+// TestReasonNumbers: a number that was given stays what it is.
+func TestReasonNumbers(t *testing.T) {
+	for name, want := range map[string]int32{
+		"UPLOAD_TOO_LARGE": 1, "UNKNOWN_MAGIC": 2, "UNPAIRED_PIN": 8, "BAD_SIGNATURE": 9, "LOG_FULL": 15, "CLOSED": 16,
+		"KEY_MISMATCH": 20, "NOT_AWARDED": 27, "STALE": 28, "CLOCK_WRONG": 29,
+	} {
+		if got := gatewayv1.Reason_value["REASON_"+name]; got != want {
+			t.Errorf("%s: number %d, want %d", name, got, want)
+		}
+	}
+}
+
+// TestRetryFor says which refusals the passing of a day can cure. Of a closed log before its opening and of what is from the
+// future, it is another time: see TestAdmitClosed and TestAdmitTime.
+func TestRetryFor(t *testing.T) {
+	stores := newStores(t)
+	const day = 24 * time.Hour
+	want := map[flaw]time.Duration{
+		"UNKNOWN_PIN": day, "UNPAIRED_PIN": day, "UNKNOWN_PEER": day,
+		"CLOSED": time.Millisecond, "FROM_FUTURE": tolerance + 2*fact.SlotLength,
+	}
+	for name, kind := range kinds {
+		for _, f := range kind.flaws {
+			raw, sig := kind.make([]flaw{f})
+			if got := refusalOf(t, admit(t, stores.of([]flaw{f}), raw, sig)).RetryFor; got != want[f] {
+				t.Errorf("%s, %s: retry for %v, want %v", name, f, got, want[f])
+			}
 		}
 	}
 }

@@ -3,15 +3,14 @@ package steps
 import (
 	"encoding/binary"
 	"sort"
-	"time"
 
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
 	"pinfold/internal/rules"
 )
 
-// ruling is what the rules in force say about steps: the goal u32, the opening, closing and grace i64 each, in
-// milliseconds, and the zone, for each of its entries the slot from which it holds u32, and the offset i8 in quarter
+// ruling is what the rules in force say about steps: the goal u32, the window as package rules
+// writes it, and the zone, for each of its entries the slot from which it holds u32, and the offset i8 in quarter
 // hours. Zones may have hundreds of entries, so they stay encoded.
 type ruling struct {
 	goal   uint32
@@ -21,7 +20,7 @@ type ruling struct {
 
 const (
 	goalSize   = 4
-	rulingHead = goalSize + 3*8
+	rulingHead = goalSize + rules.WindowSize
 	offsetSize = 4 + 1
 )
 
@@ -33,15 +32,7 @@ func inForce(r kv.Reader) ruling {
 	if v == nil {
 		return ruling{}
 	}
-	millis := func(i int) int64 { return int64(binary.BigEndian.Uint64(v[goalSize+8*i:])) }
-	return ruling{
-		goal: binary.BigEndian.Uint32(v),
-		window: rules.Window{
-			Opens: fact.UnixMilli(millis(0)), Closes: fact.UnixMilli(millis(1)),
-			UploadGrace: time.Duration(millis(2)) * time.Millisecond,
-		},
-		zone: v[rulingHead:],
-	}
+	return ruling{goal: binary.BigEndian.Uint32(v), window: rules.WindowFrom(v[goalSize:]), zone: v[rulingHead:]}
 }
 
 // adopted reports whether there are rules at all. A goal is never 0.
@@ -65,11 +56,7 @@ func adopt(tx kv.Tx, r fact.Rules) {
 	if rules.Check(r) != nil {
 		return
 	}
-	v := binary.BigEndian.AppendUint32(nil, r.StepGoal)
-	w := rules.WindowOf(r)
-	for _, millis := range []int64{int64(w.Opens), int64(w.Closes), w.UploadGrace.Milliseconds()} {
-		v = binary.BigEndian.AppendUint64(v, uint64(millis))
-	}
+	v := rules.AppendWindow(binary.BigEndian.AppendUint32(nil, r.StepGoal), rules.WindowOf(r))
 	if Totals(tx).Days > 0 {
 		tx.Put(rulings, now, append(v, inForce(tx).zone...))
 		return

@@ -172,17 +172,19 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 	if err != nil {
 		return nil, serve.Malformed("carrier", err)
 	}
-	tickets, refusals, err := a.admit(ctx, carrier, statements)
-	if err != nil {
+	d := &delivery{
+		admission: gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance},
+		carrier:   carrier, statements: statements,
+		tickets: make([]*ticket, len(statements)), refusals: make([]*gatewayv1.Answer, len(statements)),
+	}
+	if err := a.admit(ctx, d); err != nil {
 		return nil, err
 	}
 	var b gatewayv1.DeliverResponse_builder
-	for i, t := range tickets {
-		answer := refusals[i]
-		if t != nil {
-			if answer, err = t.answer(ctx); err != nil {
-				return nil, status.FromContextError(err).Err()
-			}
+	for i := range statements {
+		answer, err := d.answer(ctx, i)
+		if err != nil {
+			return nil, status.FromContextError(err).Err()
 		}
 		a.admissions.WithLabelValues(outcome(answer)).Inc()
 		b.Answers = append(b.Answers, answer)
@@ -191,36 +193,46 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 	return b.Build(), nil
 }
 
-// admit checks the statements and hands those that it lets in to the committer. For each one it returns a ticket, or
-// the answer that refuses it. Where one names what is not in the roster, it is checked again by a roster that has folded
-// what the log held meanwhile.
-func (a *api) admit(ctx context.Context, carrier fact.PinID, statements []*gatewayv1.SignedStatement) ([]*ticket, []*gatewayv1.Answer, error) {
-	d := delivery{carrier: carrier, statements: statements,
-		tickets: make([]*ticket, len(statements)), refusals: make([]*gatewayv1.Answer, len(statements))}
-	absent, err := a.admitKnown(&d, false)
-	if !absent {
-		return d.tickets, d.refusals, err
-	}
-	// If the log cannot be asked, the statements may come again; a carrier that may be known is not called unknown.
-	if lookErr := a.looker.catchUp(ctx); lookErr != nil && err != nil {
-		return nil, nil, unavailable(lookErr)
-	}
-	_, err = a.admitKnown(&d, true)
-	return d.tickets, d.refusals, err
-}
-
 // delivery is what a phone delivers, each statement with its ticket or its refusal once it has one.
 type delivery struct {
+	admission  gateway.Admission
 	carrier    fact.PinID
 	statements []*gatewayv1.SignedStatement
 	tickets    []*ticket
 	refusals   []*gatewayv1.Answer
 }
 
+// answer waits until it is known what became of the i-th statement. It returns an error only when the context ends first.
+func (d *delivery) answer(ctx context.Context, i int) (*gatewayv1.Answer, error) {
+	if d.tickets[i] == nil {
+		return d.refusals[i], nil
+	}
+	answer, err := d.tickets[i].answer(ctx)
+	if err == nil && answer.GetStatus() != gatewayv1.Status_STATUS_REFUSED {
+		answer.SetClockAheadMs(d.admission.ClockAhead(d.statements[i].GetStatement()).Milliseconds())
+	}
+	return answer, err
+}
+
+// admit checks the statements and hands those that it lets in to the committer. Where one names what is not in the
+// roster, it is checked again by a roster that has folded what the log held meanwhile.
+func (a *api) admit(ctx context.Context, d *delivery) error {
+	absent, err := a.admitKnown(d, false)
+	if !absent {
+		return err
+	}
+	// If the log cannot be asked, the statements may come again; a carrier that may be known is not called unknown.
+	if lookErr := a.looker.catchUp(ctx); lookErr != nil && err != nil {
+		return unavailable(lookErr)
+	}
+	_, err = a.admitKnown(d, true)
+	return err
+}
+
 // admitKnown checks those that have neither yet. It leaves out, and reports, what names something that is not in the
-// roster, unless that is final.
+// roster, unless that is final. A repeat of what is stored or on its way was let in before and is not judged again: by now
+// it may be closed.
 func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
-	admission := gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance}
 	err = a.runner.Query(func(_ fact.Seq, r view.Reader) error {
 		if _, known := roster.PinByID(r, d.carrier); !known {
 			absent = true
@@ -230,10 +242,14 @@ func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
 			if d.tickets[i] != nil || d.refusals[i] != nil {
 				continue
 			}
-			f, err := admission.Admit(r, d.carrier, s.GetStatement(), s.GetSignature())
+			key := sha256.Sum256(s.GetStatement())
+			if d.tickets[i] = a.committer.repeat(key); d.tickets[i] != nil {
+				continue
+			}
+			f, err := d.admission.Admit(r, d.carrier, s.GetStatement(), s.GetSignature())
 			switch {
 			case err == nil:
-				d.tickets[i], d.refusals[i] = a.submit(f, s.GetStatement())
+				d.tickets[i], d.refusals[i] = a.submit(key, f)
 			case !final && notInRoster(err):
 				absent = true
 			default:
@@ -245,12 +261,8 @@ func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
 	return absent, err
 }
 
-// submit hands an admitted statement to the committer, unless its pin sends too many. A repeat costs the pin nothing.
-func (a *api) submit(f fact.Fact, raw []byte) (*ticket, *gatewayv1.Answer) {
-	key := sha256.Sum256(raw)
-	if t := a.committer.repeat(key); t != nil {
-		return t, nil
-	}
+// submit hands an admitted statement to the committer, unless its pin sends too many.
+func (a *api) submit(key [32]byte, f fact.Fact) (*ticket, *gatewayv1.Answer) {
 	if pin := authorOf(f); !a.limiter.allow(pin) {
 		return nil, refused(gatewayv1.Reason_REASON_RATE_LIMITED, true,
 			"pin "+pin.String()+": more statements than one pin makes: deliver the rest later")
@@ -316,7 +328,9 @@ func refusalAnswer(err error) *gatewayv1.Answer {
 	if !errors.As(err, &r) {
 		return refused(gatewayv1.Reason_REASON_MALFORMED, false, err.Error())
 	}
-	return refused(gatewayv1.Reason(r.Reason), r.Retry(), r.Detail)
+	answer := refused(gatewayv1.Reason(r.Reason), r.RetryFor > 0, r.Detail)
+	answer.SetRetryForMs(r.RetryFor.Milliseconds())
+	return answer
 }
 
 // refusalError is a refusal of a whole call as a gRPC error.

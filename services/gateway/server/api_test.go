@@ -16,6 +16,7 @@ import (
 	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
+	"pinfold/internal/rules"
 	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	"pinfold/services/gateway"
@@ -231,7 +232,8 @@ func TestDeliverCut(t *testing.T) {
 	})
 }
 
-// TestDeliverTolerance: how far ahead a pin's clock may be is a setting, and the clock is the gateway's own.
+// TestDeliverTolerance: how far ahead a pin's clock may be is a setting, and the clock is the gateway's own. The steps of a
+// pin that is ahead are refused; its halves are taken, and the answers tell by how much it is ahead, again too.
 func TestDeliverTolerance(t *testing.T) {
 	now := fact.UnixMilli(1_626_998_400_000)
 	a := startGateway(t, begun(t, eventlog.Faults{}), func(c *Config) {
@@ -242,16 +244,78 @@ func TestDeliverTolerance(t *testing.T) {
 	at := func(at fact.UnixMilli) crowd.Signed {
 		return alice.pin.SignRaw(statement.AppendHalf(nil, fact.Half{Pin: alice.pin.ID(), Peer: bob.pin.ID(), Time: at, Link: fact.LinkWire}))
 	}
-	statements := []crowd.Signed{at(now), at(now.Add(time.Minute)), at(now.Add(time.Minute) + 1)}
-	r, err := deliver(t.Context(), a, alice, statements...)
-	if got := brief(t, r, err); got != "7 8 FROM_FUTURE?" {
-		t.Errorf("got %s, want 7 8 FROM_FUTURE?", got)
+	steps := alice.pin.Count(1_807_776+1, []uint16{1})
+	statements := []crowd.Signed{at(now), at(now.Add(time.Minute)), at(now.Add(time.Minute) + 1), steps}
+	for _, step := range []struct {
+		passes time.Duration
+		want   string
+		ahead  []int64
+		retry  int64
+	}{
+		{0, "7 8 9 FROM_FUTURE?", []int64{0, 0, 60_001, 0}, 2 * 15 * 60_000},
+		{0, "7* 8* 9* FROM_FUTURE?", []int64{0, 0, 60_001, 0}, 2 * 15 * 60_000},
+		{time.Millisecond, "7* 8* 9* FROM_FUTURE?", []int64{0, 0, 0, 0}, 2*15*60_000 - 1},
+		{14*time.Minute - time.Millisecond, "7* 8* 9* 10", []int64{0, 0, 0, 0}, 0},
+	} {
+		now = now.Add(step.passes)
+		r, err := deliver(t.Context(), a, alice, statements...)
+		if got := brief(t, r, err); got != step.want {
+			t.Errorf("got %s, want %s", got, step.want)
+		}
+		for i, answer := range r.GetAnswers() {
+			if got := answer.GetClockAheadMs(); got != step.ahead[i] {
+				t.Errorf("answer %d: the clock is ahead by %d ms, want %d", i, got, step.ahead[i])
+			}
+		}
+		if got := r.GetAnswers()[3].GetRetryForMs(); got != step.retry {
+			t.Errorf("the steps are to be tried for %d ms, want %d", got, step.retry)
+		}
 	}
-	now++
-	r, err = deliver(t.Context(), a, alice, statements...)
-	if got := brief(t, r, err); got != "7* 8* 9" {
-		t.Errorf("1 ms later: got %s, want 7* 8* 9", got)
-	}
+}
+
+// TestDeliverClosed goes through an opening and a closing: what is told to phones is what the folds will do. What was taken
+// while it was open is known still.
+func TestDeliverClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rules.Tokyo2020()
+		r.Opens = machineClock().Add(2 * time.Hour)
+		r.Closes, r.UploadGrace = r.Opens.Add(time.Hour), time.Hour
+		log := eventlog.NewMemory(machineClock, eventlog.Faults{})
+		if err := genesis(t.Context(), Config{Now: machineClock, Rules: &r}, log); err != nil {
+			t.Fatal(err)
+		}
+		a := startGateway(t, log)
+		alice, bob := newPerson("alice"), newPerson("bob")
+		enrol(t, a, alice, bob)
+		keep(t, a)
+		statements := append(halves(t, alice, bob, 1), alice.pin.Count(1_000_000, []uint16{1}))
+		closed := func(passes, retry time.Duration, statements ...crowd.Signed) {
+			pass(passes)
+			answers, err := deliver(t.Context(), a, alice, statements...)
+			if got, want := brief(t, answers, err), strings.TrimSpace(strings.Repeat("CLOSED? ", len(statements))); got != want {
+				t.Errorf("at %v: got %s, want %s", machineClock(), got, want)
+			}
+			for _, answer := range answers.GetAnswers() {
+				if got := time.Duration(answer.GetRetryForMs()) * time.Millisecond; got != retry {
+					t.Errorf("at %v: to be tried for %v, want %v", machineClock(), got, retry)
+				}
+			}
+		}
+		closed(0, 2*time.Hour, statements...)
+		pass(2*time.Hour - 2*time.Minute)
+		closed(0, time.Duration(r.Opens-foldTime(t, a.runner))*time.Millisecond, statements...)
+		pass(4 * time.Minute)
+		answers, err := deliver(t.Context(), a, alice, statements...)
+		stored := brief(t, answers, err)
+		if first := answers.GetSeq() - 1; stored != fmt.Sprintf("%d %d", first, first+1) {
+			t.Errorf("while open: got %s, want both taken", stored)
+		}
+		closed(2*time.Hour, 24*time.Hour, halves(t, bob, alice, 1)...)
+		answers, err = deliver(t.Context(), a, alice, statements...)
+		if got, want := brief(t, answers, err), strings.ReplaceAll(stored, " ", "* ")+"*"; got != want {
+			t.Errorf("behind the closing: got %s, want %s", got, want)
+		}
+	})
 }
 
 // TestChallengeLife: a challenge can be signed for five minutes, as often as need be, at the gateway that made it.

@@ -27,7 +27,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Reason says why something was refused, in the order in which admission checks.
+// Reason says why something was refused. Those of admission stand first, in the order in which it checks.
 type Reason int32
 
 const (
@@ -46,11 +46,13 @@ const (
 	// The pin was retired, or its wearer erased.
 	Reason_REASON_RETIRED_PIN Reason = 7
 	// The pin is paired with nobody yet.
-	Reason_REASON_UNPAIRED_PIN  Reason = 8
+	Reason_REASON_UNPAIRED_PIN Reason = 8
+	// By the time of the log it is before the opening, or past the closing and its grace.
+	Reason_REASON_CLOSED        Reason = 16
 	Reason_REASON_BAD_SIGNATURE Reason = 9
 	// The pin that was met is not registered.
 	Reason_REASON_UNKNOWN_PEER Reason = 10
-	// Signed, or counting steps, later than now and a tolerance.
+	// It counts the steps of a slot that begins later than now and a tolerance.
 	Reason_REASON_FROM_FUTURE Reason = 11
 	// More steps in a quarter hour than anybody takes.
 	Reason_REASON_IMPLAUSIBLE_STEPS Reason = 12
@@ -75,6 +77,10 @@ const (
 	Reason_REASON_SLOW_READER Reason = 26
 	// The wearer was not given that medal or background.
 	Reason_REASON_NOT_AWARDED Reason = 27
+	// The command follows one that is not the last any more: read again, and decide anew.
+	Reason_REASON_STALE Reason = 28
+	// What was signed tells of another time than the gateway's, which is in the error: sign again with that.
+	Reason_REASON_CLOCK_WRONG Reason = 29
 )
 
 // Enum value maps for Reason.
@@ -89,6 +95,7 @@ var (
 		6:  "REASON_UNKNOWN_PIN",
 		7:  "REASON_RETIRED_PIN",
 		8:  "REASON_UNPAIRED_PIN",
+		16: "REASON_CLOSED",
 		9:  "REASON_BAD_SIGNATURE",
 		10: "REASON_UNKNOWN_PEER",
 		11: "REASON_FROM_FUTURE",
@@ -104,6 +111,8 @@ var (
 		25: "REASON_CHALLENGE_EXPIRED",
 		26: "REASON_SLOW_READER",
 		27: "REASON_NOT_AWARDED",
+		28: "REASON_STALE",
+		29: "REASON_CLOCK_WRONG",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -115,6 +124,7 @@ var (
 		"REASON_UNKNOWN_PIN":       6,
 		"REASON_RETIRED_PIN":       7,
 		"REASON_UNPAIRED_PIN":      8,
+		"REASON_CLOSED":            16,
 		"REASON_BAD_SIGNATURE":     9,
 		"REASON_UNKNOWN_PEER":      10,
 		"REASON_FROM_FUTURE":       11,
@@ -130,6 +140,8 @@ var (
 		"REASON_CHALLENGE_EXPIRED": 25,
 		"REASON_SLOW_READER":       26,
 		"REASON_NOT_AWARDED":       27,
+		"REASON_STALE":             28,
+		"REASON_CLOCK_WRONG":       29,
 	}
 )
 
@@ -1026,14 +1038,16 @@ func (b0 DeliverResponse_builder) Build() *DeliverResponse {
 }
 
 type Answer struct {
-	state             protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Status Status                 `protobuf:"varint,1,opt,name=status,proto3,enum=pinfold.gateway.v1.Status"`
-	xxx_hidden_Seq    uint64                 `protobuf:"varint,2,opt,name=seq,proto3"`
-	xxx_hidden_Reason Reason                 `protobuf:"varint,3,opt,name=reason,proto3,enum=pinfold.gateway.v1.Reason"`
-	xxx_hidden_Retry  bool                   `protobuf:"varint,4,opt,name=retry,proto3"`
-	xxx_hidden_Detail string                 `protobuf:"bytes,5,opt,name=detail,proto3"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state                   protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Status       Status                 `protobuf:"varint,1,opt,name=status,proto3,enum=pinfold.gateway.v1.Status"`
+	xxx_hidden_Seq          uint64                 `protobuf:"varint,2,opt,name=seq,proto3"`
+	xxx_hidden_Reason       Reason                 `protobuf:"varint,3,opt,name=reason,proto3,enum=pinfold.gateway.v1.Reason"`
+	xxx_hidden_Retry        bool                   `protobuf:"varint,4,opt,name=retry,proto3"`
+	xxx_hidden_Detail       string                 `protobuf:"bytes,5,opt,name=detail,proto3"`
+	xxx_hidden_RetryForMs   int64                  `protobuf:"varint,6,opt,name=retry_for_ms,json=retryForMs,proto3"`
+	xxx_hidden_ClockAheadMs int64                  `protobuf:"varint,7,opt,name=clock_ahead_ms,json=clockAheadMs,proto3"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
@@ -1096,6 +1110,20 @@ func (x *Answer) GetDetail() string {
 	return ""
 }
 
+func (x *Answer) GetRetryForMs() int64 {
+	if x != nil {
+		return x.xxx_hidden_RetryForMs
+	}
+	return 0
+}
+
+func (x *Answer) GetClockAheadMs() int64 {
+	if x != nil {
+		return x.xxx_hidden_ClockAheadMs
+	}
+	return 0
+}
+
 func (x *Answer) SetStatus(v Status) {
 	x.xxx_hidden_Status = v
 }
@@ -1116,6 +1144,14 @@ func (x *Answer) SetDetail(v string) {
 	x.xxx_hidden_Detail = v
 }
 
+func (x *Answer) SetRetryForMs(v int64) {
+	x.xxx_hidden_RetryForMs = v
+}
+
+func (x *Answer) SetClockAheadMs(v int64) {
+	x.xxx_hidden_ClockAheadMs = v
+}
+
 type Answer_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -1128,6 +1164,13 @@ type Answer_builder struct {
 	Retry bool
 	// The field, the value and the rule, for a developer to read.
 	Detail string
+	// Of a refused one with retry: for how long from now that can help, in milliseconds; 0 = for ever. It is worth one more
+	// try once that time is over, and no further one.
+	RetryForMs int64
+	// Of a half that was taken: by how much the clock of its pin was ahead of the gateway's, in milliseconds, where that is
+	// more than the tolerance; 0 = it was not. Nothing goes by it, but the steps that the pin counts will be refused: set
+	// its clock.
+	ClockAheadMs int64
 }
 
 func (b0 Answer_builder) Build() *Answer {
@@ -1139,6 +1182,8 @@ func (b0 Answer_builder) Build() *Answer {
 	x.xxx_hidden_Reason = b.Reason
 	x.xxx_hidden_Retry = b.Retry
 	x.xxx_hidden_Detail = b.Detail
+	x.xxx_hidden_RetryForMs = b.RetryForMs
+	x.xxx_hidden_ClockAheadMs = b.ClockAheadMs
 	return m0
 }
 
@@ -1540,13 +1585,16 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"Y\n" +
 	"\x0fDeliverResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x124\n" +
-	"\aanswers\x18\x02 \x03(\v2\x1a.pinfold.gateway.v1.AnswerR\aanswers\"\xb0\x01\n" +
+	"\aanswers\x18\x02 \x03(\v2\x1a.pinfold.gateway.v1.AnswerR\aanswers\"\xf8\x01\n" +
 	"\x06Answer\x122\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x1a.pinfold.gateway.v1.StatusR\x06status\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x122\n" +
 	"\x06reason\x18\x03 \x01(\x0e2\x1a.pinfold.gateway.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05retry\x18\x04 \x01(\bR\x05retry\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"j\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12 \n" +
+	"\fretry_for_ms\x18\x06 \x01(\x03R\n" +
+	"retryForMs\x12$\n" +
+	"\x0eclock_ahead_ms\x18\a \x01(\x03R\fclockAheadMs\"j\n" +
 	"\x17ChooseBackgroundRequest\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\tR\x06wearer\x12\x1e\n" +
 	"\n" +
@@ -1565,7 +1613,7 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1e\n" +
 	"\n" +
 	"registered\x18\x02 \x01(\rR\n" +
-	"registered*\xed\x04\n" +
+	"registered*\xaa\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_UPLOAD_TOO_LARGE\x10\x01\x12\x18\n" +
@@ -1575,7 +1623,8 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x0fREASON_SELF_TAP\x10\x05\x12\x16\n" +
 	"\x12REASON_UNKNOWN_PIN\x10\x06\x12\x16\n" +
 	"\x12REASON_RETIRED_PIN\x10\a\x12\x17\n" +
-	"\x13REASON_UNPAIRED_PIN\x10\b\x12\x18\n" +
+	"\x13REASON_UNPAIRED_PIN\x10\b\x12\x11\n" +
+	"\rREASON_CLOSED\x10\x10\x12\x18\n" +
 	"\x14REASON_BAD_SIGNATURE\x10\t\x12\x17\n" +
 	"\x13REASON_UNKNOWN_PEER\x10\n" +
 	"\x12\x16\n" +
@@ -1591,7 +1640,9 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x17REASON_PAIRED_ELSEWHERE\x10\x18\x12\x1c\n" +
 	"\x18REASON_CHALLENGE_EXPIRED\x10\x19\x12\x16\n" +
 	"\x12REASON_SLOW_READER\x10\x1a\x12\x16\n" +
-	"\x12REASON_NOT_AWARDED\x10\x1b*f\n" +
+	"\x12REASON_NOT_AWARDED\x10\x1b\x12\x10\n" +
+	"\fREASON_STALE\x10\x1c\x12\x16\n" +
+	"\x12REASON_CLOCK_WRONG\x10\x1d*f\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATUS_ACCEPTED\x10\x01\x12\x1b\n" +
