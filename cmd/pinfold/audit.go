@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"iter"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -43,7 +42,7 @@ type auditCommand struct {
 // logFlags say which log a command reads.
 type logFlags struct {
 	Data  string `help:"Folder of a pinfold up that does not run, whose log is read." default:"pinfold-data" type:"path"`
-	NATS  string `name:"nats" help:"URL of the NATS cluster whose log is read, instead of that in a folder." placeholder:"URL"`
+	NATS  string `name:"nats" help:"URLs of the servers of the NATS cluster whose log is read, instead of that in a folder, separated by commas." placeholder:"URL,..."`
 	Games string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
 }
 
@@ -68,11 +67,8 @@ func (f logFlags) open(s *session) (log eventlog.Log, closeLog func(), err error
 	return found, closeLog, nil
 }
 
-func (f logFlags) openCluster(*session) (*nats.Conn, func(), error) {
-	nc, err := nats.Connect(f.NATS, nats.Name("pinfold audit"))
-	if bad, ok := errors.AsType[*url.Error](err); ok {
-		err = bad.Err // without the URL, which may hold a password
-	}
+func (f logFlags) openCluster(s *session) (*nats.Conn, func(), error) {
+	nc, err := eventlog.Connect(f.NATS, "pinfold audit", false, quiet(s))
 	if err != nil {
 		return nil, nil, fmt.Errorf("NATS at %s: %w", withoutSecrets(f.NATS), err)
 	}

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"pinfold/internal/eventlog"
@@ -36,7 +34,7 @@ func (f storeFlags) keys() string { return filepath.Join(f.Data, "keys") }
 
 // natsFlags say where the log is.
 type natsFlags struct {
-	NATS string `name:"nats" help:"URL of the NATS cluster." required:"" placeholder:"URL"`
+	NATS string `name:"nats" help:"URLs of the servers of the NATS cluster, separated by commas." required:"" placeholder:"URL,..."`
 }
 
 // serviceFlags are those of one service of a cluster.
@@ -58,17 +56,16 @@ func (f serviceFlags) serve(s *session, name, listen, adminAddress string, run f
 		return err
 	}
 	defer admin.Close()
-	nc, err := nats.Connect(f.NATS, nats.Name("pinfold "+name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Warn("NATS disconnected", "error", err) }),
-		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("NATS connected again") }))
-	if bad, ok := errors.AsType[*url.Error](err); ok {
-		err = bad.Err // without the URL, which may hold a password
-	}
+	nc, err := eventlog.Connect(f.NATS, "pinfold "+name, true, logger)
 	if err != nil {
 		return fmt.Errorf("NATS at %s: %w", withoutSecrets(f.NATS), err)
 	}
 	defer nc.Close()
+	if err := admin.ShowConnection(nc); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(s.ctx)
+	group.Go(func() error { return eventlog.UntilClosed(ctx, nc) })
 	group.Go(func() error { return admin.Run(ctx) })
 	group.Go(func() error {
 		return run(ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger, Admin: admin})

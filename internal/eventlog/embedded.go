@@ -77,10 +77,7 @@ func lockDir(dir string) (*flock.Flock, error) {
 
 // Connect returns a new connection within the process.
 func (e *Embedded) Connect() (*nats.Conn, error) {
-	return nats.Connect("", nats.InProcessServer(e.server), nats.MaxReconnects(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			e.logger.Debug("connection within the process", "error", err)
-		}))
+	return nats.Connect("", append(options("pinfold", e.logger), nats.InProcessServer(e.server))...)
 }
 
 // URL returns where the server listens.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,12 +35,14 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	name, err := js.StreamNameBySubject(ctx, subjects(games))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: %s", ErrNoLog, games)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: look for the stream of %s: %w", ErrUnreachable, games, err)
+		return nil, unreachable(nc, err, "look for the stream of %s", games)
 	}
 	epoch, err := epochOf(games, name)
 	if err != nil {
@@ -49,7 +50,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	}
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: stream %s: %w", ErrUnreachable, name, err)
+		return nil, unreachable(nc, err, "stream %s", name)
 	}
 	if err := checkStream(stream.CachedInfo().Config); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func checkStream(c jetstream.StreamConfig) error {
 		{"storage file", c.Storage == jetstream.FileStorage},
 		{"retention limits", c.Retention == jetstream.LimitsPolicy},
 		{"discard new", c.Discard == jetstream.DiscardNew},
-		{"no limit of messages or age", c.MaxMsgs <= 0 && c.MaxMsgsPerSubject <= 0 && c.MaxAge == 0},
+		{"no limit of messages, their size or age", c.MaxMsgs <= 0 && c.MaxMsgsPerSubject <= 0 && c.MaxMsgSize <= 0 && c.MaxAge == 0},
 		{"deny_delete", c.DenyDelete},
 		{"deny_purge", c.DenyPurge},
 		{"allow_atomic", c.AllowAtomicPublish},
@@ -82,6 +83,9 @@ func checkStream(c jetstream.StreamConfig) error {
 	}
 	return nil
 }
+
+// createTimeout bounds the making of the stream, for which a cluster agrees on its places.
+const createTimeout = 5 * time.Second
 
 // Create makes the stream of the first epoch, kept by that many servers, unless the Games have a log, and opens it.
 // The settings are those of design section 6: nothing is ever deleted or dropped.
@@ -94,7 +98,9 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+	making, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	_, err = js.CreateStream(making, jetstream.StreamConfig{
 		Name:               streamName(games, 1),
 		Description:        "Pinfold: the log of " + games,
 		Subjects:           []string{subjects(games)},
@@ -107,18 +113,18 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 		AllowAtomicPublish: true,
 	})
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil, createError(games, err)
+		return nil, createError(nc, games, err)
 	}
 	return Open(ctx, nc, games)
 }
 
 // createError tells an answer of the server, which will be the same again, from none, and from that of a server that is
 // not ready.
-func createError(games string, err error) error {
+func createError(nc *nats.Conn, games string, err error) error {
 	if api, answered := errors.AsType[*jetstream.APIError](err); answered && api.Code != http.StatusServiceUnavailable {
 		return fmt.Errorf("log: make the stream of %s: %w", games, err)
 	}
-	return fmt.Errorf("%w: make the stream of %s: %w", ErrUnreachable, games, err)
+	return unreachable(nc, err, "make the stream of %s", games)
 }
 
 // Head implements Log.
@@ -130,7 +136,7 @@ func (l *JetStream) Head(ctx context.Context) (Head, error) {
 		return Head{}, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("%w: where does it end: %w", ErrUnreachable, err)
+		return Head{}, unreachable(l.js.Conn(), err, "where does it end")
 	}
 	// A member of a group without a leader answers too, with what it has itself.
 	if info.Cluster != nil && info.Cluster.Leader == "" {
@@ -148,10 +154,16 @@ func (l *JetStream) Append(ctx context.Context, b Batch) (fact.Seq, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	before := l.js.Conn().LastError()
 	// Without an answer to the first message, for which the library would wait whatever the context says.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs, jetstreamext.BatchFlowControl{AckFirst: false})
 	if err != nil {
-		return 0, appendError(err)
+		if forbidden := l.forbidden(b, before); forbidden != nil {
+			return 0, forbidden
+		}
+		return 0, appendError(l.js.Conn(), err)
 	}
 	return fact.Seq(ack.Sequence), nil
 }
@@ -181,41 +193,6 @@ func (l *JetStream) messages(b Batch) ([]*nats.Msg, error) {
 	return msgs, nil
 }
 
-// The server's error codes that Append tells apart (nats-server, server/errors.json).
-const (
-	codeAccountResources      = 10002
-	codeInsufficientResources = 10023
-	codeStorageExceeded       = 10047
-	codeStreamNotMatch        = 10060
-	codeStoreFailed           = 10077
-)
-
-// appendError says in the words of Log what became of a batch. Only an answer of the server can say that it was not
-// stored: whatever else went wrong, the batch may be on its way.
-func appendError(err error) error {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		if errors.Is(err, nats.ErrNoResponders) {
-			return fmt.Errorf("%w: %w", ErrNotStored, err)
-		}
-		return fmt.Errorf("%w: %w", ErrUnanswered, err)
-	}
-	switch api.ErrorCode {
-	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
-		return fmt.Errorf("%w: %w", ErrConflict, err)
-	case codeStreamNotMatch:
-		return fmt.Errorf("%w: %w", ErrReplaced, err)
-	case codeAccountResources, codeInsufficientResources, codeStorageExceeded:
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	case codeStoreFailed:
-		if strings.Contains(api.Description, "maximum") {
-			return fmt.Errorf("%w: %w", ErrFull, err)
-		}
-		return fmt.Errorf("%w: %w", ErrUnanswered, err)
-	}
-	return fmt.Errorf("%w: %w", ErrNotStored, err)
-}
-
 // LastOf implements Log. It asks the stream's leader, not any replica.
 func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -225,7 +202,7 @@ func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, e
 		return Message{}, false, nil
 	}
 	if err != nil {
-		return Message{}, false, fmt.Errorf("%w: the last fact of %s: %w", ErrUnreachable, f, err)
+		return Message{}, false, unreachable(l.js.Conn(), err, "the last fact of %s", f)
 	}
 	m, err := message(l.games, l.kept, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err
@@ -243,7 +220,7 @@ func (l *JetStream) At(ctx context.Context, seq fact.Seq) (Message, bool, error)
 		return Message{}, false, nil
 	}
 	if err != nil {
-		return Message{}, false, fmt.Errorf("%w: the fact at sequence %d: %w", ErrUnreachable, seq, err)
+		return Message{}, false, unreachable(l.js.Conn(), err, "the fact at sequence %d", seq)
 	}
 	m, err := message(l.games, l.kept, raw.Subject, fact.Seq(raw.Sequence), raw.Time, raw.Header, raw.Data)
 	return m, err == nil, err

@@ -25,7 +25,8 @@ type Log interface {
 	//   - ErrConflict: a fence does not hold, nothing is stored.
 	//   - ErrFull: the log has no room, nothing is stored.
 	//   - ErrNotStored: something else kept the batch from being stored; the same batch can be tried again.
-	//   - ErrRefused: the server will never take it; nothing is stored. The error names the limit.
+	//   - ErrRefused: the server will never take it; nothing is stored. The error names the limit. ErrBatchTooLarge is
+	//     one of these.
 	//   - ErrUnanswered: nobody knows. It may have been stored, or be stored later. Look before trying again.
 	//   - ErrReplaced: the stream is no longer this epoch's; nothing is stored.
 	Append(ctx context.Context, b Batch) (fact.Seq, error)
@@ -52,6 +53,9 @@ type Reader interface {
 	// lost its place at the server ends with ErrUnreachable: whoever reads begins again from its position, and so
 	// compares again. After any error but the context's, Next has no more facts.
 	Next(ctx context.Context, max int) ([]Message, error)
+	// Err returns at once why the reader has lost its place, or nil while it has not; facts that arrived before may
+	// still be waiting for Next.
+	Err() error
 	// Close ends the reading, once. A Next that waits in another goroutine returns an error.
 	Close()
 }
@@ -156,6 +160,10 @@ func Final(err error) bool {
 	return unreadable || rewritten || errors.Is(err, ErrReplaced) || errors.Is(err, ErrGap)
 }
 
+// Noteworthy reports whether a try that failed, after so many failures in a row, is worth a line in a log: the first is,
+// and each one by which their number has doubled.
+func Noteworthy(failures int) bool { return failures&(failures-1) == 0 }
+
 // DecodeError says which message of the log could not be understood, and why.
 type DecodeError struct {
 	Seq    fact.Seq
@@ -181,6 +189,9 @@ var (
 	ErrUnanswered = errors.New("log: no answer, the batch may be stored or not")
 	ErrReplaced   = errors.New("log: the stream was replaced by another epoch")
 )
+
+// ErrBatchTooLarge is an ErrRefused: fewer facts at once may be taken.
+var ErrBatchTooLarge = fmt.Errorf("%w: too many facts in one batch", ErrRefused)
 
 // ErrNoLog says that there is no stream for the Games yet.
 var ErrNoLog = errors.New("log: no stream for these Games")

@@ -140,8 +140,8 @@ func (m *Memory) cut() {
 	m.tell()
 }
 
-// Truncate loses every message after the given sequence, as a log that came back from an older copy has lost them; the
-// readers lose their place.
+// Truncate loses every message after the given sequence, and those on their way, as a log that came back from an older
+// copy has lost them; the readers lose their place.
 func (m *Memory) Truncate(last fact.Seq) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,6 +152,7 @@ func (m *Memory) Truncate(last fact.Seq) {
 		}
 		m.last[f] = at
 	}
+	m.late = nil
 	m.cut()
 }
 
@@ -253,10 +254,10 @@ func (r *memoryReader) Next(ctx context.Context, max int) ([]Message, error) {
 			return nil, err
 		}
 		r.log.mu.Lock()
-		have, grown, cuts := r.log.messages, r.log.grown, r.log.cuts
+		have, grown, err := r.log.messages, r.log.grown, r.err()
 		r.log.mu.Unlock()
-		if cuts != r.cuts {
-			return nil, fmt.Errorf("%w: the reader lost its place", ErrUnreachable)
+		if err != nil {
+			return nil, err
 		}
 		if int(r.next) <= len(have) {
 			got := have[r.next-1:]
@@ -272,6 +273,20 @@ func (r *memoryReader) Next(ctx context.Context, max int) ([]Message, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+func (r *memoryReader) Err() error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.err()
+}
+
+// err returns an error if the readers lost their places since the reading began. The caller holds log.mu.
+func (r *memoryReader) err() error {
+	if r.cuts != r.log.cuts {
+		return fmt.Errorf("%w: the reader lost its place", ErrUnreachable)
+	}
+	return nil
 }
 
 func (r *memoryReader) Close() { close(r.closed) }

@@ -69,12 +69,12 @@ func (l *JetStream) consume(ctx context.Context, from fact.Seq) (r *jetstreamRea
 		return nil, 0, fmt.Errorf("%w: %s is gone", ErrReplaced, streamName(l.games, l.epoch))
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: read from %d: %w", ErrUnreachable, from, err)
+		return nil, 0, unreachable(l.js.Conn(), err, "read from %d", from)
 	}
 	info := consumer.CachedInfo()
 	r, err = newReader(l, info.Name, from)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: read from %d: %w", ErrUnreachable, from, err)
+		return nil, 0, unreachable(l.js.Conn(), err, "read from %d", from)
 	}
 	return r, info.NumPending, nil
 }
@@ -118,6 +118,7 @@ type jetstreamReader struct {
 	next  string // subject on which the consumer is asked for messages
 	sub   *nats.Subscription
 	state chan nats.Status // of the connection, when it is not there any more
+	made  uint64           // how often the connection had been made again
 	quiet *time.Timer      // ends the reader when nothing was heard
 
 	mu        sync.Mutex
@@ -135,6 +136,7 @@ func newReader(l *JetStream, consumer string, from fact.Seq) (*jetstreamReader, 
 		games: l.games, kept: l.kept, nc: nc, inbox: nc.NewInbox(), want: from, arrived: make(chan struct{}, 1),
 		next: "$JS.API.CONSUMER.MSG.NEXT." + streamName(l.games, l.epoch) + "." + consumer,
 	}
+	r.made = nc.Stats().Reconnects
 	var err error
 	if r.sub, err = nc.Subscribe(r.inbox, r.take); err != nil {
 		return nil, err
@@ -241,6 +243,17 @@ func (r *jetstreamReader) heed(status string, h nats.Header) {
 	default:
 		r.end(fmt.Errorf("%w: the reader's consumer: %s %s", ErrUnreachable, status, h.Get("Description")))
 	}
+}
+
+// Err implements Reader. It asks the connection too, whose end may not have been heeded yet.
+func (r *jetstreamReader) Err() error {
+	connected := r.nc.IsConnected() && r.nc.Stats().Reconnects == r.made
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !connected {
+		r.end(fmt.Errorf("%w: the connection was lost", ErrUnreachable))
+	}
+	return r.err
 }
 
 func (r *jetstreamReader) lose(format string, args ...any) {

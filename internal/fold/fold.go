@@ -138,6 +138,9 @@ func (e *MisfitError) Error() string {
 	return fmt.Sprintf("the view of %s does not fit the log: %s", e.Core, e.Reason)
 }
 
+// errLost says that the reading must begin again before anything is appended.
+var errLost = errors.New("the reader lost its place")
+
 // Open checks that the view fits the log and returns a Runner that goes on from the view's position.
 func Open(ctx context.Context, c Config) (*Runner, error) {
 	if c.Backoff == nil {
@@ -147,7 +150,7 @@ func Open(ctx context.Context, c Config) (*Runner, error) {
 	for _, f := range c.Core.ActsOn() {
 		r.acts[f] = true
 	}
-	r.emit = &emitter{log: c.Log, family: r.own, wait: r.wait}
+	r.emit = &emitter{log: c.Log, family: r.own, logger: c.Logger, most: eventlog.MaxBatch, wait: r.wait, lost: r.lost}
 	if err := c.View.View(func(tx view.Reader) (err error) {
 		r.pos, r.queue, err = load(tx, c.Core)
 		return err
@@ -157,11 +160,6 @@ func Open(ctx context.Context, c Config) (*Runner, error) {
 	if err := r.fits(ctx); err != nil {
 		return nil, err
 	}
-	if r.own != "" {
-		if err := r.emit.look(ctx); err != nil {
-			return nil, err
-		}
-	}
 	r.publish()
 	return r, nil
 }
@@ -170,14 +168,33 @@ func Open(ctx context.Context, c Config) (*Runner, error) {
 func (r *Runner) fits(ctx context.Context) error {
 	if r.pos.Seq == 0 {
 		head, err := r.Log.Head(ctx)
+		if err != nil {
+			return err
+		}
 		r.pos.Epoch = head.Epoch
+		return r.emit.begin(ctx)
+	}
+	defer r.closeReader() // Run begins again
+	if err := r.open(ctx); err != nil {
 		return err
 	}
-	return r.begin(ctx)
+	return r.emit.begin(ctx)
 }
 
-// begin begins to read behind the position, which compares it with the log: another log is a *MisfitError.
+// begin begins to read behind the position. A log that lost its end and still fits may lack derived facts that were in it
+// when their causes were folded: they are appended again.
 func (r *Runner) begin(ctx context.Context) error {
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	if err := r.emit.begin(ctx); err != nil {
+		return err
+	}
+	return r.emit.append(ctx, r.queue)
+}
+
+// open opens a reader behind the position, which compares it with the log: another log is a *MisfitError.
+func (r *Runner) open(ctx context.Context) error {
 	reader, err := r.Log.Read(ctx, r.pos)
 	if rewritten, ok := errors.AsType[*eventlog.RewrittenError](err); ok {
 		return &MisfitError{Core: r.Core.Name(), Reason: rewritten.Reason}
@@ -232,6 +249,11 @@ func (r *Runner) turn(ctx context.Context) error {
 		// The commit point is the return of this function. Before it, a crash repeats the turn, and the derived facts
 		// are found in the log; after it, the position says that they need not be derived again.
 	})
+	if errors.Is(err, errLost) {
+		r.closeReader()
+		r.held = nil
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -265,14 +287,16 @@ func (r *Runner) read(ctx context.Context) ([]eventlog.Message, error) {
 			}
 			return msgs, nil
 		}
-		if _, misfit := errors.AsType[*MisfitError](err); misfit || eventlog.Final(err) {
+		if _, misfit := errors.AsType[*MisfitError](err); misfit || eventlog.Final(err) || errors.Is(err, eventlog.ErrRefused) {
 			return nil, err
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		r.closeReader()
-		r.Logger.Warn("reading the log failed, trying again", "service", r.Core.Name(), "error", err)
+		if eventlog.Noteworthy(failures) {
+			r.Logger.Warn("reading the log failed, trying again", "service", r.Core.Name(), "failures", failures+1, "error", err)
+		}
 		if err := r.wait(ctx, failures); err != nil {
 			return nil, err
 		}
@@ -286,6 +310,15 @@ func (r *Runner) next(ctx context.Context) ([]eventlog.Message, error) {
 		}
 	}
 	return r.reader.Next(ctx, maxTurn)
+}
+
+// lost returns errLost if the reader has lost its place: what was read since may not be in the log any more, and nothing
+// that follows from it may be appended.
+func (r *Runner) lost() error {
+	if err := r.reader.Err(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return nil
 }
 
 func (r *Runner) closeReader() {
