@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"internal/eventlog":  1,
 	"internal/evidence":  1,
 	"internal/fact":      1,
+	"internal/file":      1,
 	"internal/fold":      1,
 	"internal/kv":        1,
 	"internal/merkle":    1,

@@ -123,7 +123,7 @@ func (c *auditExportCommand) Run(s *session) error {
 		return interrupted(err)
 	}
 	result := exported{File: c.Out, Games: c.Games, Epoch: head.Epoch, Facts: uint64(head.Last), LastSeq: head.Last}
-	err = c.replace(func(w io.Writer) error {
+	err = c.make(func(w io.Writer) error {
 		m := &measure{w: w, sum: sha256.New()}
 		err := writeArchive(m, audit.Header{Games: c.Games, Epoch: head.Epoch, First: 1, Kept: head.Kept, CreatedBy: version()},
 			withProgress(messages, s.factsBar("exported", head.Last)))

@@ -6,11 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -42,22 +39,30 @@ const checkpointTimeout = 15 * time.Second
 
 // Run fetches a checkpoint, prints it, and holds it against those that were kept.
 func (c *auditCheckpointCommand) Run(s *session) error {
+	var given string
+	if c.Key != "" {
+		var err error
+		if given, err = keyText(c.Key); err != nil {
+			return err
+		}
+	}
 	conn, err := dialPlain(c.Gateway)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	w := witness{ctx: s.ctx, gateway: gatewayv1.NewAuditServiceClient(conn), games: c.Games}
-	text, newest, err := w.meet(c.Key)
+	text, newest, err := w.meet(given)
 	if err != nil {
 		return fmt.Errorf("gateway at %s: %w", c.Gateway, err)
 	}
 	if c.Key == "" {
 		fmt.Fprintf(s.stderr, "The key is the gateway's word: %s\nCompare it with the one that the organisers published.\n", w.public)
 	}
+	kept := &keptFile{path: c.Keep, stderr: s.stderr}
 	var last merkle.Checkpoint
 	if c.Keep != "" {
-		if last, err = c.lastKept(w.known); err != nil {
+		if last, err = kept.last(c.Games, w.known); err != nil {
 			return err
 		}
 	}
@@ -68,7 +73,7 @@ func (c *auditCheckpointCommand) Run(s *session) error {
 	if err := s.printCheckpoint(text, w.public); err != nil || c.Keep == "" {
 		return err
 	}
-	return c.keep(w, last, text)
+	return c.keep(w, kept, last, text)
 }
 
 func (s *session) printCheckpoint(text, public string) error {
@@ -79,22 +84,8 @@ func (s *session) printCheckpoint(text, public string) error {
 	return err
 }
 
-// lastKept returns the largest checkpoint of the file; the zero one where there is none yet.
-func (c *auditCheckpointCommand) lastKept(known note.Verifiers) (last merkle.Checkpoint, err error) {
-	kept, err := readCheckpoints(c.Keep, c.Games, known)
-	if errors.Is(err, fs.ErrNotExist) {
-		return last, nil
-	}
-	for _, k := range kept {
-		if k.Size > last.Size {
-			last = k
-		}
-	}
-	return last, err
-}
-
 // keep adds the checkpoint to the file, if it is consistent with the last one there.
-func (c *auditCheckpointCommand) keep(w witness, last merkle.Checkpoint, text string) (err error) {
+func (c *auditCheckpointCommand) keep(w witness, kept *keptFile, last merkle.Checkpoint, text string) (err error) {
 	texts := []string{text}
 	if c.All {
 		if texts, err = w.unasked(last.Size, text); err != nil {
@@ -112,21 +103,12 @@ func (c *auditCheckpointCommand) keep(w witness, last merkle.Checkpoint, text st
 		if err := w.consistent(last, next); err != nil {
 			return err
 		}
-		if err := appendTo(c.Keep, text+"\n"); err != nil {
+		if err := kept.add(text); err != nil {
 			return err
 		}
 		last = next
 	}
 	return nil
-}
-
-func appendTo(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // witness asks a gateway for its checkpoints, and believes only what is signed and proven.
@@ -138,7 +120,7 @@ type witness struct {
 	public  string
 }
 
-// meet learns the key of the checkpoints: the given one, or the one that the gateway states. It returns the newest
+// meet learns the key of the checkpoints: the given one, or with "" the one that the gateway states. It returns the newest
 // checkpoint.
 func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err error) {
 	ctx, cancel := context.WithTimeout(w.ctx, checkpointTimeout)
@@ -147,15 +129,8 @@ func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err e
 	if err != nil {
 		return "", newest, err
 	}
-	if w.public = answer.GetPublicKey(); key != "" {
-		given, err := textOrFile(key)
-		if err != nil {
-			return "", newest, err
-		}
-		if !slices.Contains(strings.Fields(given), w.public) { // of several keys, the one that it states
-			w.public = given
-		}
-		key = given
+	if w.public = answer.GetPublicKey(); key != "" && !slices.Contains(strings.Fields(key), w.public) {
+		w.public = key // of several given keys, it is the one that the gateway states
 	}
 	if w.known, err = parseKeys(cmp.Or(key, w.public), w.games); err != nil {
 		return "", newest, err
@@ -242,33 +217,4 @@ type partedError struct {
 func (e *partedError) Error() string {
 	return fmt.Sprintf("BROKEN: the checkpoint of %d facts that was kept does not hold: the log whose checkpoint of %d facts "+
 		"is signed now is another one. Keep both: each is signed", e.kept.Size, e.found.Size)
-}
-
-// readCheckpoints reads a file of checkpoints, all of which are to be signed with a known key.
-func readCheckpoints(path, games string, known note.Verifiers) ([]merkle.Checkpoint, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	texts, err := merkle.SplitCheckpoints(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	list := make([]merkle.Checkpoint, len(texts))
-	for i, text := range texts {
-		if list[i], err = merkle.OpenCheckpoint(text, games, known); err != nil {
-			return nil, fmt.Errorf("%s: checkpoint %d: %w", path, i+1, err)
-		}
-	}
-	return list, nil
-}
-
-// textOrFile returns the content of the file of that name, or the text itself where there is no such file, without white
-// space around it.
-func textOrFile(s string) (string, error) {
-	text, err := os.ReadFile(s)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // a key begins with pinfold/, and the binary is called pinfold
-		return strings.TrimSpace(s), nil
-	}
-	return strings.TrimSpace(string(text)), err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,7 +112,11 @@ func TestCheckpointKey(t *testing.T) {
 		"other Games":                {[]string{"--games", "paris2024"}, exitFailed, `name "pinfold/tokyo2020": want "pinfold/paris2024"`},
 		"other Games with their key": {[]string{"--games", "paris2024", "--checkpoint-key", otherGames}, exitFailed, "signed by no known key"},
 		"the private key":            {[]string{"--checkpoint-key", secretFile}, exitFailed, "want name+hash+key"},
-		"no key":                     {[]string{"--checkpoint-key", "nowhere.pub"}, exitFailed, "want name+hash+key"},
+		"no key":                     {[]string{"--checkpoint-key", "nowhere.pub"}, exitFailed, `there is no file "nowhere.pub", nor is that a public key: want name+hash+key`},
+		"no key, with a plus":        {[]string{"--checkpoint-key", "no+where.pub"}, exitFailed, "there is no such file, nor is it a public key: "},
+		"the private key itself":     {[]string{"--checkpoint-key", readText(t, secretFile)}, exitFailed, "there is no such file, nor is it a public key: "},
+		"keys without end":           {[]string{"--checkpoint-key", "/dev/zero"}, exitFailed, "/dev/zero: more than 65536 bytes"},
+		"kept without end":           {[]string{"--keep", "/dev/zero"}, exitFailed, "/dev/zero: more than 67108864 bytes"},
 		"an empty file":              {[]string{"--checkpoint-key", write(t, "empty", "")}, exitFailed, "want name+hash+key"},
 		"a folder":                   {[]string{"--checkpoint-key", dir}, exitFailed, "is a directory"},
 		"all of nothing":             {[]string{"--all"}, exitUsage, "give --keep too"},
@@ -295,6 +300,48 @@ func (w *world) register(t *testing.T, people ...person) {
 	}
 }
 
+// TestCheckpointKeptTorn: a file whose last checkpoint is torn, as by a full disk, is told, and used and kept on as if that
+// one had never been begun.
+func TestCheckpointKeptTorn(t *testing.T) {
+	w := startUp(t, t.TempDir(), signEvery(2))
+	w.enrol(t, people(1, 2)...)
+	key, _ := publicKey(t, w.data)
+	path := filepath.Join(t.TempDir(), "kept")
+	k := keeper{data: w.data, path: path}
+	k.keep(t, w, "--all")
+	kept := readText(t, path)
+	texts, err := merkle.SplitCheckpoints(kept)
+	if err != nil || len(texts) < 3 {
+		t.Fatalf("%d checkpoints are kept, %v", len(texts), err)
+	}
+	before := strings.TrimSuffix(kept, texts[len(texts)-1]+"\n")
+	last := kept[len(before):]
+	archive := filepath.Join(t.TempDir(), "log.pinfold")
+	for _, torn := range []string{last[:1], last[:20], last[:strings.Index(last, "—")], last[:len(last)-10], last[:40] + "\x00\x00"} {
+		write(t, path, before+torn)
+		code, printed, said := pinfold(t, "audit", "checkpoint", "--gateway", w.at.Gateway, "--checkpoint-key", key, "--keep", path, "--all")
+		if code != exitOK || !strings.Contains(said, path+": checkpoints: the last one, at line ") || !strings.Contains(said, fmt.Sprintf("the %d before it count", len(texts)-1)) {
+			t.Fatalf("torn at %q: exit code %d and %q, want that it is told", torn, code, said)
+		}
+		if after := readText(t, path); !strings.HasPrefix(after, before+"pinfold/tokyo2020\n") || !strings.HasSuffix(after, printed+"\n") {
+			t.Errorf("torn at %q: the file holds %q, want %q and %q behind it", torn, after, before, printed)
+		}
+		if list := keptIn(t, path, key); len(list) < len(texts) {
+			t.Errorf("torn at %q: %d checkpoints are kept now, want %d or more", torn, len(list), len(texts))
+		}
+	}
+	write(t, path, before+last[:20])
+	w.stop()
+	mustRun(t, "audit", "export", "--data", w.data, "--out", archive)
+	code, printed, said := pinfold(t, "audit", "verify", archive, "--checkpoint", path, "--checkpoint-key", key)
+	if code != exitOK || !strings.Contains(printed, fmt.Sprintf("checkpoints  %d hold", len(texts)-1)) || !strings.Contains(said, "is torn") {
+		t.Errorf("verify: exit code %d, %q and %q, want that all but the torn one hold", code, printed, said)
+	}
+	if readText(t, path) != before+last[:20] {
+		t.Error("verify has changed the file")
+	}
+}
+
 // TestCheckpointKeptDamaged: with a file that is not what it was, nothing is compared and nothing is added.
 func TestCheckpointKeptDamaged(t *testing.T) {
 	dir := t.TempDir()
@@ -322,9 +369,9 @@ func TestCheckpointKeptDamaged(t *testing.T) {
 		return text
 	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"cut in a signature":    {kept[:len(kept)-10], "its last signature is cut off"},
-		"cut before it":         {kept[:strings.LastIndex(kept, "—")], "no signature"},
-		"cut in the text":       {kept + texts[0][:20], "no signature"},
+		"cut in the first":      {texts[0][:len(texts[0])-10] + "\n" + texts[1], "checkpoint 1"},
+		"no signature within":   {strings.Replace(kept, "—", "-", 1), "no signature"},
+		"something else behind": {kept + "a note of mine", "no signature"},
 		"another size":          {strings.Replace(kept, "\n4\n", "\n5\n", 1), "checkpoint 2: checkpoint: the signature of key"},
 		"another root":          {strings.Replace(kept, "\n4\n", "\n4\nA", 1), "does not fit"},
 		"signed by another key": {kept + sign("tokyo2020", "tokyo2020"), "signed by no known key"},

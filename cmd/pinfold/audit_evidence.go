@@ -7,8 +7,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/mod/sumdb/note"
@@ -17,6 +15,7 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
+	"pinfold/internal/file"
 	"pinfold/internal/kv"
 	"pinfold/internal/merkle"
 	"pinfold/internal/view"
@@ -124,7 +123,7 @@ func (c *auditCertificateCommand) Run(s *session) error {
 	if err != nil {
 		return interrupted(err)
 	}
-	if err := c.replace(func(w io.Writer) error { _, err := w.Write(certificate); return err }); err != nil {
+	if err := c.make(func(w io.Writer) error { _, err := w.Write(certificate); return err }); err != nil {
 		return err
 	}
 	if s.output == "json" {
@@ -170,7 +169,7 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 	if err != nil {
 		return nil, err
 	}
-	cp, text, err := x.checkpoint(c.Checkpoint, known, found.Award.Seq)
+	cp, text, err := x.checkpoint(s, c.Checkpoint, known, found.Award.Seq)
 	if err != nil {
 		return nil, err
 	}
@@ -182,37 +181,6 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 	return certificate, err
 }
 
-// readKey reads public keys, given as text or as the name of a file. There are several, with white space between, where
-// gateways have keys of their own.
-func readKey(textOrName, games string) (note.Verifiers, error) {
-	text, err := textOrFile(textOrName)
-	if err != nil {
-		return nil, fmt.Errorf("--checkpoint-key: %w", err)
-	}
-	known, err := parseKeys(text, games)
-	if err != nil {
-		return nil, fmt.Errorf("--checkpoint-key: %w", err)
-	}
-	return known, nil
-}
-
-func parseKeys(text, games string) (note.Verifiers, error) {
-	keys := strings.Fields(text)
-	if len(keys) == 0 {
-		return nil, errors.New("no public key: want name+hash+key, as it was generated")
-	}
-	slices.Sort(keys)
-	var list []note.Verifier
-	for _, key := range slices.Compact(keys) {
-		verifier, err := merkle.NewVerifier(key, games)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, verifier)
-	}
-	return note.VerifierList(list...), nil
-}
-
 type auditCheckCommand struct {
 	File string `arg:"" help:"Certificate to check." type:"existingfile"`
 	Key  string `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it." required:"" placeholder:"KEY"`
@@ -220,7 +188,10 @@ type auditCheckCommand struct {
 
 // Run checks the certificate, and prints what it proves.
 func (c *auditCheckCommand) Run(s *session) error {
-	text, err := os.ReadFile(c.File)
+	text, err := file.Read(c.File, evidence.MaxCertificate)
+	if _, ok := errors.AsType[*file.TooLargeError](err); ok {
+		return &unprovenError{file: c.File, err: err}
+	}
 	if err != nil {
 		return err
 	}
@@ -383,14 +354,10 @@ func (x *indexed) enter(messages iter.Seq2[eventlog.Message, error]) error {
 }
 
 // checkpoint returns the smallest checkpoint of the file that covers the sequence and is of this log.
-func (x *indexed) checkpoint(path string, known note.Verifiers, covers fact.Seq) (best merkle.Checkpoint, text string, err error) {
-	raw, err := os.ReadFile(path)
+func (x *indexed) checkpoint(s *session, path string, known note.Verifiers, covers fact.Seq) (best merkle.Checkpoint, text string, err error) {
+	texts, err := (&keptFile{path: path, stderr: s.stderr}).read()
 	if err != nil {
 		return best, "", err
-	}
-	texts, err := merkle.SplitCheckpoints(string(raw))
-	if err != nil {
-		return best, "", fmt.Errorf("%s: %w", path, err)
 	}
 	err = x.view(func(r kv.Reader) error {
 		for _, t := range texts {

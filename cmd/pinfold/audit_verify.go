@@ -16,7 +16,6 @@ import (
 	"pinfold/audit"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
-	"pinfold/internal/rules"
 )
 
 type auditVerifyCommand struct {
@@ -68,7 +67,7 @@ func (c *auditVerifyCommand) Run(s *session) error {
 		}
 	}
 	for _, path := range c.Rules {
-		published, err := rules.ReadFile(path)
+		published, err := readRules(path)
 		if err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (c *auditVerifyCommand) Run(s *session) error {
 	if options.Views, err = viewsOf(source.epoch, live); err != nil {
 		return err
 	}
-	if options.Checkpoints, err = c.checkpoints(source.games); err != nil {
+	if options.Checkpoints, err = c.checkpoints(s, source.games); err != nil {
 		return err
 	}
 	if progress := s.factsBar("verified", source.last); progress != nil {
@@ -120,7 +119,7 @@ func (c *auditVerifyCommand) Run(s *session) error {
 }
 
 // checkpoints reads the checkpoints that were kept.
-func (c *auditVerifyCommand) checkpoints(games string) ([]merkle.Checkpoint, error) {
+func (c *auditVerifyCommand) checkpoints(s *session, games string) ([]merkle.Checkpoint, error) {
 	if len(c.Checkpoint) == 0 {
 		return nil, nil
 	}
@@ -130,7 +129,7 @@ func (c *auditVerifyCommand) checkpoints(games string) ([]merkle.Checkpoint, err
 	}
 	var all []merkle.Checkpoint
 	for _, path := range c.Checkpoint {
-		list, err := readCheckpoints(path, games, known)
+		list, err := (&keptFile{path: path, stderr: s.stderr}).checkpoints(games, known)
 		if err != nil {
 			return nil, err
 		}
@@ -141,6 +140,9 @@ func (c *auditVerifyCommand) checkpoints(games string) ([]merkle.Checkpoint, err
 	}
 	return all, nil
 }
+
+// maxFactory is how many pins the list of the factory may have.
+const maxFactory = 5_000_000
 
 // readFactory reads the pins that were made: lines "pin id,public key" in hex. Empty lines and those that begin with #
 // are passed over. The error names the line.
@@ -156,7 +158,8 @@ func readFactory(path string) (map[fact.PinID]fact.PublicKey, error) {
 func parseFactory(name string, r io.Reader) (map[fact.PinID]fact.PublicKey, error) {
 	made := map[fact.PinID]fact.PublicKey{}
 	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -165,9 +168,14 @@ func parseFactory(name string, r io.Reader) (map[fact.PinID]fact.PublicKey, erro
 		if err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
 		}
-		made[id] = key
+		if made[id] = key; len(made) > maxFactory {
+			return nil, fmt.Errorf("%s: line %d: want at most %d pins", name, n, maxFactory)
+		}
 	}
-	return made, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
+	}
+	return made, nil
 }
 
 // parsePin reads a line of the factory's list. The id is the hash of the key, so one of the two would do: a line in which

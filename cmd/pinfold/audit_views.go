@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"pinfold/audit"
+	"pinfold/internal/file"
 	"pinfold/internal/fold"
 	"pinfold/internal/serve"
 	"pinfold/internal/view"
@@ -49,7 +49,7 @@ func getDigests(ctx context.Context, address string) (digests []serve.ViewDigest
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", address, resp.Status)
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&digests); err != nil {
+	if err := json.NewDecoder(file.Limit(resp.Body, "its answer", maxStatus)).Decode(&digests); err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	return digests, nil

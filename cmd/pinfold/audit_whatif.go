@@ -9,7 +9,6 @@ import (
 
 	"pinfold/audit"
 	"pinfold/internal/fact"
-	"pinfold/internal/rules"
 )
 
 type auditWhatIfCommand struct {
@@ -50,7 +49,7 @@ func (c *auditWhatIfCommand) change() (func(fact.Rules) (fact.Rules, error), err
 	if c.Rules == "" {
 		return func(r fact.Rules) (fact.Rules, error) { return audit.ChangeRules(r, c.Set) }, nil
 	}
-	other, err := rules.ReadFile(c.Rules)
+	other, err := readRules(c.Rules)
 	return func(fact.Rules) (fact.Rules, error) { return other, nil }, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"pinfold/client/link"
 	"pinfold/firmware/host"
 	"pinfold/internal/fact"
+	"pinfold/internal/file"
 	"pinfold/internal/serve"
 	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
@@ -259,7 +261,7 @@ func (p *pinned) makeReady(ctx context.Context) error {
 			return cannotHelp(err)
 		}
 	}
-	known, err := os.ReadFile(p.memory())
+	known, err := file.ReadPrivate(p.memory(), maxMemory)
 	switch {
 	case err == nil && strings.TrimSpace(string(known)) == p.config.Wearer:
 		return nil
@@ -277,6 +279,9 @@ func cannotHelp(err error) error {
 	}
 	return err
 }
+
+// maxMemory is the size of the largest file of the memory, in bytes: it holds one wearer.
+const maxMemory = 256
 
 // memory is the file that remembers with whom the pin is paired.
 func (p *pinned) memory() string { return filepath.Join(p.config.Memory, p.id.String()) }
@@ -298,7 +303,10 @@ func (p *pinned) pair(ctx context.Context) error {
 	p.session.logger.Info("paired", "pin", p.id)
 	err := os.MkdirAll(p.config.Memory, 0o700)
 	if err == nil {
-		err = os.WriteFile(p.memory(), []byte(p.config.Wearer+"\n"), 0o600)
+		err = file.CheckPrivateFolder(p.config.Memory)
+	}
+	if err == nil {
+		err = file.Replace(p.memory(), 0o600, func(w io.Writer) error { _, err := io.WriteString(w, p.config.Wearer+"\n"); return err })
 	}
 	if err != nil {
 		return fmt.Errorf("%w; %w", err, errNoUse)

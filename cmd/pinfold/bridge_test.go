@@ -379,10 +379,20 @@ func (b *runningBridge) stop(t *testing.T) {
 	}
 }
 
+// privateFolder makes a folder that others cannot write, whatever the umask.
+func privateFolder(t testing.TB) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "phone")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
 // remembered makes the memory of a phone that has paired the person's pin.
 func remembered(t *testing.T, p person) string {
 	t.Helper()
-	memory := t.TempDir()
+	memory := privateFolder(t)
 	if err := os.WriteFile(filepath.Join(memory, p.pin.ID().String()), []byte(p.wearer.String()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -1034,7 +1044,7 @@ func TestBridgeRefused(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	unreadable := t.TempDir()
+	unreadable := privateFolder(t)
 	if err := os.Mkdir(filepath.Join(unreadable, alice.pin.ID().String()), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -1044,9 +1054,9 @@ func TestBridgeRefused(t *testing.T) {
 		asked  int
 		want   string
 	}{
-		"the pin of another":               {stolen, t.TempDir(), 1, "PAIRED_ELSEWHERE"},
+		"the pin of another":               {stolen, privateFolder(t), 1, "PAIRED_ELSEWHERE"},
 		"remembered as the pin of another": {stolen, remembered(t, bob), 1, "PAIRED_ELSEWHERE"},
-		"not registered":                   {stranger, t.TempDir(), 1, "UNKNOWN_PIN"},
+		"not registered":                   {stranger, privateFolder(t), 1, "UNKNOWN_PIN"},
 		"a memory that is a file":          {alice, file, 0, "not a directory"},
 		"a memory that cannot be read":     {alice, unreadable, 0, "is a directory"},
 		"a memory that cannot be written":  {alice, "/proc", 1, "/proc"},

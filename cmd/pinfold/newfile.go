@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
+
+	"pinfold/internal/file"
 )
 
 // newFile is a file that a command makes.
@@ -13,47 +16,24 @@ type newFile struct {
 	Force bool   `help:"Replace the file if there is one."`
 }
 
+// checkFree tells early, before the work is done, what make would say.
 func (f newFile) checkFree() error {
 	if _, err := os.Lstat(f.Out); err == nil && !f.Force {
-		return fmt.Errorf("%s is there already: --force replaces it", f.Out)
+		return f.taken()
 	}
 	return nil
 }
 
-// replace makes the file by write, whole or not at all. Only its owner can read it: the log is pseudonymous, not
-// anonymous.
-func (f newFile) replace(write func(io.Writer) error) error {
-	folder := filepath.Dir(f.Out)
-	temp, err := os.CreateTemp(folder, "."+filepath.Base(f.Out)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) //nolint:errcheck // once it is renamed, there is none
-	defer temp.Close()
-	if err := write(temp); err != nil {
-		return err
-	}
-	if err := temp.Sync(); err != nil {
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	if err := f.checkFree(); err != nil {
-		return err // somebody else was faster
-	}
-	if err := os.Rename(temp.Name(), f.Out); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
+func (f newFile) taken() error { return fmt.Errorf("%s is there already: --force replaces it", f.Out) }
 
-// syncFolder makes a new name in the folder durable.
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
+// make makes the file by write, whole or not at all. Only its owner can read it: the log is pseudonymous, not anonymous.
+func (f newFile) make(write func(io.Writer) error) error {
+	if f.Force {
+		return file.Replace(f.Out, 0o600, write)
 	}
-	defer d.Close()
-	return d.Sync()
+	err := file.New(f.Out, 0o600, write)
+	if errors.Is(err, fs.ErrExist) {
+		return f.taken() // somebody else was faster
+	}
+	return err
 }

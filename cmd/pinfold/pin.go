@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pinfold/firmware/host"
+	"pinfold/internal/file"
 )
 
 // pinCommand runs the pin's firmware on this machine, and does to a running pin what a person does.
@@ -130,14 +131,14 @@ func (c *pinWalkCommand) Run(s *session) error {
 }
 
 func readSamples(path string) ([]host.Sample, error) {
-	file, err := os.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	var in io.Reader = file
+	defer f.Close()
+	var in io.Reader = f
 	if strings.HasSuffix(path, ".gz") {
-		unzipped, err := gzip.NewReader(file)
+		unzipped, err := gzip.NewReader(f)
 		if err != nil {
 			return nil, err
 		}
@@ -160,9 +161,18 @@ func (c *pinScreenshotCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(c.File)
+	draw := func(w io.Writer) error { return png.Encode(w, picture) }
+	if info, err := os.Stat(c.File); err == nil && !info.Mode().IsRegular() { // /dev/stdout, say
+		return writeInto(c.File, draw)
+	}
+	return file.Replace(c.File, 0o644, draw)
+}
+
+// writeInto writes into a pipe or a device.
+func writeInto(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(png.Encode(file, picture), file.Close())
+	return errors.Join(write(f), f.Close())
 }

@@ -12,7 +12,6 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
-	"pinfold/internal/rules"
 	"pinfold/internal/serve"
 	gateway "pinfold/services/gateway/server"
 	rewards "pinfold/services/rewards/server"
@@ -120,7 +119,7 @@ func (f factCount) Validate() error {
 func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Config, error) {
 	var inForce *fact.Rules
 	if f.Rules != "" {
-		r, err := rules.ReadFile(f.Rules)
+		r, err := readRules(f.Rules)
 		if err != nil {
 			return gateway.Config{}, err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"pinfold/internal/file"
 	"pinfold/internal/serve"
 )
 
@@ -96,7 +96,7 @@ func getStatus(ctx context.Context, address string) (status serve.Status, err er
 	if resp.StatusCode != http.StatusOK {
 		return status, fmt.Errorf("%s: %s", address, resp.Status)
 	}
-	return status, json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&status)
+	return status, json.NewDecoder(file.Limit(resp.Body, "the answer of "+address, maxStatus)).Decode(&status)
 }
 
 func (s *session) printStatus(r statusReport) error {

@@ -49,12 +49,14 @@ const (
 
 // The limits of the format, which bound what Parse and Check do for any input.
 const (
-	maxCertificate = 8 << 20 // bytes
-	maxFacts       = 4096
+	// MaxCertificate is the size of the largest certificate, in bytes.
+	MaxCertificate = 8 << 20
+
+	maxFacts = 4096
 )
 
 // ErrTooLarge says that a full certificate of the award would exceed the limits of the format. A short one never does.
-var ErrTooLarge = fmt.Errorf("evidence: a certificate of more than %d facts or %d bytes", maxFacts, maxCertificate)
+var ErrTooLarge = fmt.Errorf("evidence: a certificate of more than %d facts or %d bytes", maxFacts, MaxCertificate)
 
 // Certificate is what Parse read. Only Check says whether it proves anything.
 type Certificate struct {
@@ -136,7 +138,7 @@ func Issue(ev *Evidence, short bool, cp merkle.Checkpoint, signed string, tree k
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	if len(b) > maxCertificate {
+	if len(b) > MaxCertificate {
 		return nil, ErrTooLarge
 	}
 	return b, nil
@@ -203,8 +205,8 @@ func Parse(b []byte) (*Certificate, error) {
 }
 
 func parse(b []byte) (*Certificate, error) {
-	if len(b) > maxCertificate {
-		return nil, fmt.Errorf("%d bytes: want at most %d", len(b), maxCertificate)
+	if len(b) > MaxCertificate {
+		return nil, fmt.Errorf("%d bytes: want at most %d", len(b), MaxCertificate)
 	}
 	var f file
 	d := json.NewDecoder(bytes.NewReader(b))

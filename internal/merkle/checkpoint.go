@@ -137,21 +137,77 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 // signaturePrefix begins each signature line of a note.
 const signaturePrefix = "— "
 
+// The largest files of checkpoints and of keys, in bytes. One checkpoint a minute for a month is 11 MB.
+const (
+	MaxKept = 64 << 20
+	MaxKeys = 64 << 10
+)
+
+// TornError says that a file of checkpoints ends within one, as where the disk was full or the power failed while it was
+// written. Those before it are whole.
+type TornError struct {
+	Line  int // at which the torn one begins, from 1
+	Whole int // bytes of the file before it
+	Torn  int // bytes of the torn one
+}
+
+func (e *TornError) Error() string {
+	return fmt.Sprintf("checkpoints: the last one, at line %d, is torn: its %d bytes are the beginning of one", e.Line, e.Torn)
+}
+
 // SplitCheckpoints returns the texts of a file of any number of checkpoints, one after the other, with or without blank
-// lines between them. They are cut apart, not opened. The error names the line of the text that is incomplete.
+// lines between them. They are cut apart, not opened. The error names the line of the text that is incomplete; it is a
+// *TornError, beside the texts of all others, where only the last one is, and would be a checkpoint if it went on.
 func SplitCheckpoints(file string) ([]string, error) {
 	var texts []string
 	for rest := strings.TrimLeft(file, "\n"); rest != ""; rest = strings.TrimLeft(rest, "\n") {
 		body, signatures, _ := strings.Cut(rest, "\n\n")
 		n, err := signatureLines(signatures)
 		if err != nil {
-			line := 1 + strings.Count(file[:len(file)-len(rest)], "\n")
+			whole := len(file) - len(rest)
+			line := 1 + strings.Count(file[:whole], "\n")
+			if begins(rest) {
+				return texts, &TornError{Line: line, Whole: whole, Torn: len(rest)}
+			}
 			return nil, fmt.Errorf("checkpoints: the one at line %d: %w", line, err)
 		}
 		end := len(body) + len("\n\n") + n
 		texts, rest = append(texts, rest[:end]), rest[end:]
 	}
 	return texts, nil
+}
+
+// begins reports whether the text, which has no whole signature at its end, is the beginning of a checkpoint. What a file
+// was to hold and never got is zero bytes.
+func begins(text string) bool {
+	text = strings.TrimRight(text, "\x00")
+	body, signatures, signed := strings.Cut(text, "\n\n")
+	if signed {
+		_, err := parseCheckpoint(body + "\n")
+		return err == nil && (strings.HasPrefix(signaturePrefix, signatures) || strings.HasPrefix(signatures, signaturePrefix))
+	}
+	lines := strings.Split(body, "\n")
+	last := len(lines) - 1
+	switch last {
+	case 0:
+		return strings.HasPrefix(originPrefix, lines[0]) || isOrigin(lines[0])
+	case 1:
+		return isOrigin(lines[0]) && strings.Trim(lines[1], "0123456789") == ""
+	case 2:
+		return isOrigin(lines[0]) && isSize(lines[1]) && len(lines[2]) <= base64.StdEncoding.EncodedLen(sha256.Size)
+	}
+	_, err := parseCheckpoint(strings.Join(lines[:last], "\n") + "\n") // the last may be that of an extension
+	return err == nil
+}
+
+func isOrigin(line string) bool {
+	_, err := gamesOf(line)
+	return err == nil
+}
+
+func isSize(line string) bool {
+	_, err := strconv.ParseUint(line, 10, 64)
+	return err == nil
 }
 
 // signatureLines returns the length in bytes of the signature lines, at least one, with which s begins.

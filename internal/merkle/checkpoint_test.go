@@ -3,6 +3,7 @@ package merkle_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -280,16 +281,47 @@ func TestSplitCheckpoints(t *testing.T) {
 func TestSplitCheckpointsRefuses(t *testing.T) {
 	unsigned := fmt.Sprintf("no signature: want a blank line and lines that begin with %q", "— ")
 	for _, tt := range []struct{ name, file, want string }{
-		{"text only", head, "the one at line 1: " + unsigned},
-		{"no signature", "\n" + head + "\n", "the one at line 2: " + unsigned},
 		{"second without", golden + head + "\n" + golden, "the one at line 6: " + unsigned},
+		{"something else", "a file of mine\n", "the one at line 1: " + unsigned},
+		{"a public key", tokyoPublic, "the one at line 1: " + unsigned},
+		{"a public key and a line", tokyoPublic + "\n", "the one at line 1: " + unsigned},
+		{"the last with a size that is none", golden + "pinfold/tokyo2020\nmany\n", "the one at line 6: " + unsigned},
+		{"the last with a root that is none", golden + "pinfold/tokyo2020\n7\nroot\n", "the one at line 6: " + unsigned},
+		{"the last without the mark of its signature", golden + strings.Replace(golden, "— ", "", 1), "the one at line 6: " + unsigned},
 		{"two blank lines before the signature", strings.Replace(golden, "\n\n", "\n\n\n", 1), "the one at line 1: " + unsigned},
-		{"cut off", golden + "\n" + golden[:len(golden)-1], "the one at line 7: its last signature is cut off: want a newline at the end"},
 		{"carriage returns", strings.ReplaceAll(golden, "\n", "\r\n"), "the one at line 1: " + unsigned},
 	} {
 		texts, err := merkle.SplitCheckpoints(tt.file)
 		if want := "checkpoints: " + tt.want; err == nil || err.Error() != want || texts != nil {
 			t.Errorf("%s: %q, %v, want %q", tt.name, texts, err, want)
+		}
+	}
+}
+
+// TestSplitCheckpointsTorn cuts a file of checkpoints everywhere, with and without zero bytes behind: those before the cut
+// are there, and what is behind the last one is told, and no reason to give up the others.
+func TestSplitCheckpointsTorn(t *testing.T) {
+	extended := sign(t, head+"an extension\n", tokyoPrivate)
+	for _, last := range []string{golden, extended} {
+		whole := golden + "\n" + golden + "\n"
+		for n := range len(last) {
+			for _, zeros := range []string{"", "\x00", "\x00\x00\x00"} {
+				torn := last[:n] + zeros
+				texts, err := merkle.SplitCheckpoints(whole + torn)
+				if n == 0 && zeros == "" {
+					if err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				var e *merkle.TornError
+				if !errors.As(err, &e) || e.Whole != len(whole) || e.Torn != len(torn) || e.Line != 13 {
+					t.Errorf("%q behind whole ones: %v, want a TornError with it", torn, err)
+				}
+				if !slices.Equal(texts, []string{golden, golden}) {
+					t.Errorf("%q behind whole ones: %q, want those", torn, texts)
+				}
+			}
 		}
 	}
 }

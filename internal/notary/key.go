@@ -3,10 +3,12 @@ package notary
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"pinfold/internal/file"
 	"pinfold/internal/merkle"
 )
 
@@ -16,10 +18,11 @@ const (
 	publicFile = "checkpoint.pub" // what auditors are to be given; written anew where it is missing, or of another key
 )
 
-// LoadKey reads the private key of the Games in the folder, and makes one where there is none.
+// LoadKey reads the private key of the Games in the folder, and makes one where there is none. One that others can read or
+// change is a *file.NotPrivateError.
 func LoadKey(folder, games string) (private string, err error) {
 	path := filepath.Join(folder, keyFile)
-	text, err := os.ReadFile(path)
+	text, err := file.ReadPrivate(path, merkle.MaxKeys)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKey(folder, games)
 	}
@@ -41,43 +44,26 @@ func makeKey(folder, games string) (private string, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
 	}
-	if err := writeNew(folder, keyFile, private, 0o600); err != nil {
+	if err := file.CheckPrivateFolder(folder); err != nil {
+		return "", err
+	}
+	if err := file.New(filepath.Join(folder, keyFile), 0o600, line(private)); err != nil {
 		return "", err
 	}
 	return private, writePublic(folder, public)
 }
 
-// writePublic writes the public key, unless it is there. One of a key that is gone goes too.
+// writePublic writes the public key, unless it is there. It replaces one of a key that is gone.
 func writePublic(folder, public string) error {
 	path := filepath.Join(folder, publicFile)
-	text, err := os.ReadFile(path)
-	switch {
-	case err == nil && string(text) == public+"\n":
+	text, err := file.Read(path, merkle.MaxKeys)
+	if err == nil && string(text) == public+"\n" {
 		return nil
-	case err == nil:
-		err = os.Remove(path)
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
 	}
-	if err != nil {
-		return err
-	}
-	if err := writeNew(folder, publicFile, public, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return file.Replace(path, 0o644, line(public))
 }
 
-// writeNew makes a file of one line that is not there yet: durably, and whole or not at all.
-func writeNew(folder, name, line string, mode fs.FileMode) error {
-	f, err := os.CreateTemp(folder, "."+name+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // a second name of the file by then
-	_, err = f.WriteString(line + "\n")
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Link(f.Name(), filepath.Join(folder, name))
+// line writes a file of one line.
+func line(text string) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := io.WriteString(w, text+"\n"); return err }
 }

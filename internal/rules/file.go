@@ -2,39 +2,22 @@ package rules
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 	"unicode/utf8"
 
 	"pinfold/internal/fact"
 )
 
-// ReadFile reads rules from a file, as Parse does. Its errors start with the path.
-func ReadFile(path string) (fact.Rules, error) {
-	document, err := os.ReadFile(path)
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err // the path is told once
-	}
-	if err != nil {
-		return fact.Rules{}, fmt.Errorf("%s: %w", path, err)
-	}
-	r, err := Parse(document)
-	if err != nil {
-		return fact.Rules{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
-}
+// MaxFile is the size of the largest rules file, in bytes: 33 sports take 4 KB.
+const MaxFile = 1 << 20
 
 // Parse reads rules from the JSON of a rules file; the embedded tokyo2020.json is an example. Its keys:
 //
 //	name                    of the Games, for people
-//	sports                  list of {id, english, japanese, french}, in the order in which backgrounds are unlocked;
-//	                        without a Japanese or French name, the English one stands for it
+//	sports                  list of {id, english, japanese, french}, in the order in which backgrounds are unlocked
 //	friends_per_background  friends for each background
 //	starter_backgrounds     backgrounds that a wearer starts with
 //	medals                  {bronze, silver, gold}: friends, at least, for each
@@ -44,10 +27,13 @@ func ReadFile(path string) (fact.Rules, error) {
 //	opens, closes           RFC 3339, to the millisecond; without them taps and steps are always taken
 //	upload_grace            how long after closing taps and step reports are still taken, as a Go duration, such as "168h"
 //
-// All but opens, closes and those names must be given, none twice, and no others. The error names the field, its value and the rule.
+// All but opens and closes must be given, none twice, and no others. The error names the field, its value and the rule.
 // What Parse returns passes Check.
 func Parse(document []byte) (fact.Rules, error) {
 	var r fact.Rules
+	if len(document) > MaxFile {
+		return fact.Rules{}, fmt.Errorf("rules: %d bytes: must be at most %d", len(document), MaxFile)
+	}
 	if err := checkSyntax(document); err != nil {
 		return fact.Rules{}, err
 	}
@@ -247,11 +233,9 @@ func sports(into *[]fact.Sport) reader {
 		}
 		list := make([]fact.Sport, len(items))
 		for i, item := range items {
-			sport := &list[i]
-			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(sport)); err != nil {
+			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(&list[i])); err != nil {
 				return err
 			}
-			sport.Japanese, sport.French = cmp.Or(sport.Japanese, sport.English), cmp.Or(sport.French, sport.English)
 		}
 		*into = list
 		return nil
@@ -262,7 +246,7 @@ func sportFields(s *fact.Sport) []field {
 	return []field{
 		{key: "id", read: text(&s.ID)},
 		{key: "english", read: text(&s.English)},
-		{key: "japanese", optional: true, read: text(&s.Japanese)},
-		{key: "french", optional: true, read: text(&s.French)},
+		{key: "japanese", read: text(&s.Japanese)},
+		{key: "french", read: text(&s.French)},
 	}
 }

@@ -1,11 +1,7 @@
 package rules_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +21,8 @@ func winter(t testing.TB) string {
 	return string(document)
 }
 
-func TestReadFile(t *testing.T) {
-	got, err := rules.ReadFile(winterFile)
+func TestParse(t *testing.T) {
+	got, err := rules.Parse([]byte(winter(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,31 +43,11 @@ func TestReadFile(t *testing.T) {
 		Closes:               fact.UnixMilli(time.Date(2030, 2, 17, 22, 59, 59, 999e6, time.UTC).UnixMilli()),
 		UploadGrace:          24 * time.Hour,
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("ReadFile:\n got %+v\nwant %+v", got, want)
+	if !rules.Equal(got, want) {
+		t.Errorf("Parse:\n got %+v\nwant %+v", got, want)
 	}
 	if got, want := len(got.Zone), 201; got != want { // winter time, and two changes in each of 100 years
 		t.Errorf("zone of %d entries, want %d", got, want)
-	}
-}
-
-func TestReadFileTellsThePath(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing.json")
-	_, err := rules.ReadFile(missing)
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("error %v, want fs.ErrNotExist", err)
-	}
-	if got := err.Error(); !strings.HasPrefix(got, missing+": ") || strings.Count(got, missing) != 1 {
-		t.Errorf("error %q, want the path at its start and only there", got)
-	}
-
-	broken := filepath.Join(t.TempDir(), "broken.json")
-	if err := os.WriteFile(broken, []byte("[]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = rules.ReadFile(broken)
-	if got, want := err.Error(), broken+": rules []: must be an object"; got != want {
-		t.Errorf("error %q, want %q", got, want)
 	}
 }
 
@@ -87,8 +63,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown key of medals", `"gold": 30`, `"gold": 30, "platinum": 40`, `"medals.platinum": unknown key`},
 		{"key twice", `"step_goal": 8000`, `"step_goal": 8000, "step_goal": 9000`, `step_goal: must be given once`},
 		{"key left out", `"step_goal": 8000,`, ``, `step_goal: must be given`},
-		{"key of a sport left out", `"english": "Luge", `, ``, `sports[1].english: must be given`},
-		{"null as a name", `"リュージュ"`, `null`, `sports[1].japanese null: must be a string`},
+		{"key of a sport left out", `, "french": "Luge"`, ``, `sports[1].french: must be given`},
 		{"medal left out", `, "gold": 30`, ``, `medals.gold: must be given`},
 
 		{"not JSON", `"step_goal": 8000`, `"step_goal" 8000`, `rules: line 12: must be JSON: invalid character '8' after object key`},
@@ -135,34 +110,10 @@ func TestParseRefuses(t *testing.T) {
 			if got := err.Error(); got != tt.want {
 				t.Errorf("Parse:\n got %s\nwant %s", got, tt.want)
 			}
-			if !reflect.DeepEqual(r, fact.Rules{}) {
+			if !rules.Equal(r, fact.Rules{}) {
 				t.Errorf("Parse returned %+v beside an error, want none", r)
 			}
 		})
-	}
-}
-
-// TestParseEnglishForOthers: a name that is left out, or left empty, is the English one.
-func TestParseEnglishForOthers(t *testing.T) {
-	good := winter(t)
-	for name, tt := range map[string]struct {
-		old, new string
-		want     fact.Sport
-	}{
-		"no French":   {`, "french": "Saut à ski"`, ``, fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "スキージャンプ", French: "Ski Jumping"}},
-		"no Japanese": {`"japanese": "スキージャンプ", `, ``, fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "Ski Jumping", French: "Saut à ski"}},
-		"neither": {
-			`"english": "Ski Jumping", "japanese": "スキージャンプ", "french": "Saut à ski"`, `"french": "", "english": "Ski Jumping"`,
-			fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "Ski Jumping", French: "Ski Jumping"},
-		},
-	} {
-		if strings.Count(good, tt.old) != 1 {
-			t.Fatalf("%q stands %d times in the good file, want once", tt.old, strings.Count(good, tt.old))
-		}
-		r, err := rules.Parse([]byte(strings.Replace(good, tt.old, tt.new, 1)))
-		if err != nil || r.Sports[2] != tt.want {
-			t.Errorf("%s: got %+v, %v, want %+v", name, r.Sports, err, tt.want)
-		}
 	}
 }
 
