@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"compress/gzip"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func compressed(t testing.TB, text string) []byte {
@@ -126,7 +130,7 @@ func TestReadContactsErrors(t *testing.T) {
 		"one badge, twice":     {"20 7 007\n", `:1: i and j are the same badge`},
 		"more than one error":  {"20 1 2\n21 1 2\nx\n", `:2: t: 21: want a multiple of 20 seconds`},
 		"far down":             {strings.Repeat("20 1 2\n", 9999) + "20 1\n", `:10000: "20 1": want three numbers: t i j`},
-		"an endless line":      {"20 1 2\n" + strings.Repeat("1", 1<<17), `:2: bufio.Scanner: token too long`},
+		"an endless line":      {"20 1 2\n" + strings.Repeat("1", 1<<17), `:2: want lines of less than 4096 bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for file, content := range map[string][]byte{"contacts.dat": []byte(tt.text), "contacts.dat.gz": compressed(t, tt.text)} {
@@ -229,4 +233,89 @@ func dumbContacts(t *testing.T, text string) Contacts {
 		return cmp.Or(cmp.Compare(x.Begin, y.Begin), cmp.Compare(x.A, y.A), cmp.Compare(x.B, y.B))
 	})
 	return c
+}
+
+// TestSpans adds slots in any order, and compares with a set of them. Whatever comes, the runs that are kept are no more
+// than twice those that there are.
+func TestSpans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s spans
+		has := map[int32]bool{}
+		total := 0
+		for _, slot := range rapid.SliceOfN(rapid.Int32Range(0, rapid.Int32Range(0, 60).Draw(t, "last")), 1, 300).Draw(t, "slots") {
+			has[slot] = true
+			total += s.add(slot)
+			var want []span
+			for _, at := range slices.Sorted(maps.Keys(has)) {
+				if n := len(want); n > 0 && want[n-1].last == at-1 {
+					want[n-1].last = at
+				} else {
+					want = append(want, span{at, at})
+				}
+			}
+			if most := 2 * max(len(want), 4); len(s.list) > most || total != len(s.list) {
+				t.Fatalf("%d runs are kept, counted as %d, of %d: want at most %d", len(s.list), total, len(want), most)
+			}
+			joined := spans{list: slices.Clone(s.list)}
+			if joined.join(); !slices.Equal(joined.list, want) {
+				t.Fatalf("got %v, want %v", joined.list, want)
+			}
+		}
+	})
+}
+
+// endless gives the lines again and again, up to so many.
+type endless struct {
+	line func(n int) string
+	left int
+	rest string
+	n    int
+}
+
+// Read implements io.Reader.
+func (e *endless) Read(p []byte) (int, error) {
+	for e.rest == "" {
+		if e.left == 0 {
+			return 0, io.EOF
+		}
+		e.left, e.n, e.rest = e.left-1, e.n+1, e.line(e.n)
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
+}
+
+// TestContactBounds passes each bound by one.
+func TestContactBounds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines int
+		line  func(n int) string
+		want  string // "" = it is taken
+	}{
+		"as many badges as may be": {MaxBadges / 2, func(n int) string { return fmt.Sprintf("20 %d %d\n", 2*n, 2*n+1) }, ""},
+		"two badges more":          {MaxBadges/2 + 1, func(n int) string { return fmt.Sprintf("20 %d %d\n", 2*n, 2*n+1) }, "file:50001: want at most 100000 badges"},
+		"a long line":              {1, func(int) string { return "20 1 2" + strings.Repeat(" ", MaxContactLine-7) + "\n" }, ""},
+		"too long a line":          {1, func(int) string { return "20 1 2" + strings.Repeat(" ", MaxContactLine-6) + "\n" }, "file:1: want lines of less than 4096 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := parseContacts(&endless{line: tt.line, left: tt.lines}, "file")
+			switch {
+			case tt.want != "" && (err == nil || err.Error() != "contacts: "+tt.want || c.People != 0):
+				t.Errorf("got %d people, %v, want %q", c.People, err, tt.want)
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			}
+		})
+	}
+	m := meetings{of: map[pair]*spans{}, badges: map[int64]bool{}}
+	m.spans = MaxEncounters - 1
+	if err := m.add(pair{1, 2}, 1); err != nil {
+		t.Errorf("the last encounter that may be: %v", err)
+	}
+	if err := m.add(pair{1, 2}, 2); err != nil {
+		t.Errorf("another slot of it: %v", err)
+	}
+	if err := m.add(pair{1, 2}, 4); err == nil || err.Error() != "want at most 2000000 encounters" {
+		t.Errorf("one more: %v", err)
+	}
 }
