@@ -51,8 +51,7 @@ type WhatIfResult struct {
 }
 
 // WhatIf folds the log twice side by side, under the rules that it adopts and under others: change returns, for the rules
-// of each RulesAdopted, those in their place. They must pass rules.Check, and their zone must be that of the log up to its
-// last fact.
+// of each RulesAdopted, those in their place. They must pass rules.Check and leave the zone as it is.
 //
 // Other rules derive other facts, so the recorded derived facts are not folded: on each side, tap and steps fold the
 // reported facts, and rewards folds what that tap derives. Only the place of the recorded friendship facts is used: rewards
@@ -111,15 +110,7 @@ type whatIf struct {
 	change        func(fact.Rules) (fact.Rules, error)
 	before, after *chain
 	facts         uint64
-	last          fact.UnixMilli  // the latest at which a fact was stored
-	zone          otherZone       // of the other rules, the first one to be reached
 	wearers       []fact.WearerID // each once for each pairing
-}
-
-// otherZone is that of rules that were adopted at a sequence and differ from the log's from an instant on. 0 = there is none.
-type otherZone struct {
-	adopted fact.Seq
-	from    fact.UnixMilli
 }
 
 func (w *whatIf) open(txs []kv.Tx) {
@@ -129,19 +120,9 @@ func (w *whatIf) open(txs []kv.Tx) {
 
 func (w *whatIf) take(m eventlog.Message) error {
 	w.facts++
-	w.last = max(w.last, m.Stored)
-	if m.Family != fact.Award && m.Family != fact.Goal { // nothing is folded from them
-		if err := w.fold(m); err != nil {
-			return err
-		}
+	if m.Family == fact.Award || m.Family == fact.Goal {
+		return nil // nothing is folded from them
 	}
-	if w.zone.adopted != 0 && w.last >= w.zone.from {
-		return rulesError(w.zone.adopted, errZone)
-	}
-	return nil
-}
-
-func (w *whatIf) fold(m eventlog.Message) error {
 	e, err := m.Decode()
 	if err != nil {
 		return err
@@ -150,16 +131,12 @@ func (w *whatIf) fold(m eventlog.Message) error {
 		w.wearers = append(w.wearers, f.Wearer)
 	}
 	other := e
-	if other.Fact, err = w.otherwise(e); err != nil {
-		return err
+	if other.Fact, err = w.otherwise(e.Fact); err != nil {
+		return fmt.Errorf("rules adopted at sequence %d: %w", e.Seq, err)
 	}
 	w.before.take(e)
 	w.after.take(other)
 	return nil
-}
-
-func rulesError(adopted fact.Seq, err error) error {
-	return fmt.Errorf("rules adopted at sequence %d: %w", adopted, err)
 }
 
 func (w *whatIf) end() {
@@ -168,18 +145,12 @@ func (w *whatIf) end() {
 }
 
 // otherwise returns what stands in the place of a fact on the other side.
-func (w *whatIf) otherwise(e fact.Entry) (fact.Fact, error) {
-	switch f := e.Fact.(type) {
+func (w *whatIf) otherwise(f fact.Fact) (fact.Fact, error) {
+	switch f := f.(type) {
 	case fact.RulesAdopted:
-		other, from, differ, err := otherRules(f.Rules, w.change)
-		if err != nil {
-			return nil, rulesError(e.Seq, err)
-		}
-		if differ && (w.zone.adopted == 0 || from < w.zone.from) {
-			w.zone = otherZone{e.Seq, from}
-		}
+		other, err := otherRules(f.Rules, w.change)
 		f.Rules = other
-		return f, nil
+		return f, err
 	case fact.Unfriended:
 		f.Friendship = w.sameFriendship(f.Friendship)
 		return f, nil
@@ -191,7 +162,7 @@ func (w *whatIf) otherwise(e fact.Entry) (fact.Fact, error) {
 		f.Cause, f.Index = same.Cause, same.Index
 		return f, nil
 	}
-	return e.Fact, nil
+	return f, nil
 }
 
 // sameFriendship returns the other side's friendship of the pair that has this one; 0, which names none, if either is

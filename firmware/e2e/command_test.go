@@ -67,7 +67,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("pin run says %q", said)
 		}
 		for i, folder := range []string{a, b} {
-			p := &person{wearer: wearer(i), memory: t.TempDir(), Pin: &host.Pin{Folder: host.Folder(folder)}}
+			p := &person{wearer: wearer(i), memory: filepath.Join(t.TempDir(), "phone"), Pin: &host.Pin{Folder: host.Folder(folder)}}
 			p.bridge(t, g)
 		}
 		if out := mustRun(t, "pin", "tap", a, b, "--loss", "0.2"); !strings.Contains(out, "friends!") {

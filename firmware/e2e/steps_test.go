@@ -3,7 +3,12 @@
 package e2e
 
 import (
+	"errors"
 	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +66,21 @@ func TestSteps(t *testing.T) {
 	})
 }
 
+// TestFlashOfOthers: the process itself refuses a flash whose key others can read or choose, whoever starts it.
+func TestFlashOfOthers(t *testing.T) {
+	folder := t.TempDir()
+	flash, link := filepath.Join(folder, "flash"), filepath.Join(folder, "link")
+	if err := errors.Join(os.WriteFile(flash, nil, 0o600), os.Chmod(flash, 0o640), os.Symlink("elsewhere", link)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{flash: "mode 0640", link: "a symbolic link", "/dev/null": "must be a regular file"} {
+		out, err := exec.CommandContext(t.Context(), firmware[host.Native], "--flash", path).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), path+": ") || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v, %q, want that it says %q", path, err, out, want)
+		}
+	}
+}
+
 // TestRestart: a pin that was stopped and started again is the same pin and holds what it held.
 func TestRestart(t *testing.T) {
 	eachBoard(t, func(t *testing.T, board host.Board) {
@@ -76,6 +96,10 @@ func TestRestart(t *testing.T) {
 		_ = phone.Close()
 		if err := a.Stop(); err != nil {
 			t.Fatal(err)
+		}
+		flash := filepath.Join(string(a.Folder), "flash")
+		if info, err := os.Stat(flash); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("the flash with the pin's key: %v, %v, want that nobody else reads it", info.Mode(), err)
 		}
 		a.Pin = startPin(t, board, string(a.Folder), a.log)
 		after, err := a.phone(t).Hello(t.Context())

@@ -192,7 +192,7 @@ func wearer(number int) string { return fact.WearerID{15: byte(number + 1)}.Stri
 
 func newPerson(t *testing.T, board host.Board, number int) *person {
 	t.Helper()
-	p := &person{wearer: wearer(number), memory: t.TempDir(), log: &output{}}
+	p := &person{wearer: wearer(number), memory: filepath.Join(t.TempDir(), "phone"), log: &output{}}
 	p.Pin = startPin(t, board, shortFolder(t), p.log)
 	return p
 }

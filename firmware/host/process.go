@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"pinfold/client/link"
+	"pinfold/internal/file"
 )
 
 // Board is what a pin's firmware was built for.
@@ -192,6 +193,12 @@ func Start(ctx context.Context, c Config) (*Pin, error) {
 		return nil, err
 	}
 	p := &Pin{Folder: Folder(folder), board: c.Board, ended: make(chan struct{})}
+	if err := file.CheckPrivateFolder(folder); err != nil { // the flash holds the pin's key
+		return nil, err
+	}
+	if err := file.CheckPrivate(p.path(flashFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
 	sockets := []string{phoneSocket, peerSocket, sensorSocket, displaySocket}
 	if c.Board == QEMU {
 		sockets = append(sockets, monitorSocket)
@@ -267,7 +274,7 @@ func (p *Pin) prepareQEMU(c Config) error {
 	info, err := os.Stat(p.path(flashFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if err := os.WriteFile(p.path(flashFile), bytes.Repeat([]byte{0xFF}, flashSize), 0o600); err != nil {
+		if err := file.New(p.path(flashFile), 0o600, whole(bytes.Repeat([]byte{0xFF}, flashSize))); err != nil {
 			return err
 		}
 	case err != nil:
@@ -280,7 +287,12 @@ func (p *Pin) prepareQEMU(c Config) error {
 	if c.Seed != 0 {
 		seed = sha256.Sum256(binary.BigEndian.AppendUint64(nil, c.Seed))
 	}
-	return os.WriteFile(p.path(seedFile), seed[:], 0o600)
+	return file.Replace(p.path(seedFile), 0o600, whole(seed[:]))
+}
+
+// whole writes a file that holds this.
+func whole(content []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(content); return err }
 }
 
 // await waits until the pin listens on its sockets.

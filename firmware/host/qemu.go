@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"pinfold/internal/file"
 )
 
 // Where the board's flash and seed are, firmware/hal/mps2/mps2.h.
@@ -39,6 +41,9 @@ func (p *Pin) saveFlash() error {
 	}
 	m := monitor{json.NewDecoder(conn), json.NewEncoder(conn)}
 	fresh := p.path(flashFile + ".new")
+	if err := file.Replace(fresh, 0o600, whole(nil)); err != nil { // QEMU would make one that others can read
+		return fmt.Errorf("monitor: %w", err)
+	}
 	for _, c := range []struct {
 		name string
 		args map[string]any

@@ -61,6 +61,12 @@ func Accelerometer(samples []Sample) []Command {
 	return list
 }
 
+// The largest accelerometer file: 11 hours at 100 Hz.
+const (
+	MaxSamples = 4_000_000
+	maxRecord  = 1 << 20 // bytes from one sample to the next, with comments between
+)
+
 const (
 	standardGravity = 9.80665 // m/s², of one g
 	ours            = "t_ms,x_mg,y_mg,z_mg"
@@ -69,9 +75,11 @@ const (
 
 // ReadSamples reads an accelerometer file. Its first line is `t_ms,x_mg,y_mg,z_mg`, and the others are such numbers; or it
 // is one of the Oxford step counter set: nanoseconds, three columns of m/s², and three of step counts that are left out.
-// Times begin with 0, and a sample older than the one before it is left out. Errors name the line.
+// Times begin with 0, and a sample older than the one before it is left out. There are at most MaxSamples. Errors name the
+// line.
 func ReadSamples(r io.Reader) ([]Sample, error) {
-	in := bufio.NewReader(r)
+	pace := &paced{r: r}
+	in := bufio.NewReader(pace)
 	head, err := in.Peek(len(ours))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -88,15 +96,22 @@ func ReadSamples(r io.Reader) ([]Sample, error) {
 	lines.FieldsPerRecord = columns
 	var list []Sample
 	var begin, last float64
+	line := 0
 	for {
+		pace.since = 0
 		fields, err := lines.Read()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return list, nil
-		}
-		if err != nil {
+		case errors.Is(err, errEndless):
+			return nil, fmt.Errorf("behind line %d: %w", line, err)
+		case err != nil:
 			return nil, err
 		}
-		line, _ := lines.FieldPos(0)
+		line, _ = lines.FieldPos(0)
+		if len(list) == MaxSamples {
+			return nil, fmt.Errorf("line %d: want at most %d samples", line, MaxSamples)
+		}
 		v, err := numbers(fields[:4])
 		if err != nil {
 			if len(list) == 0 && begin == 0 && line == 1 {
@@ -117,6 +132,24 @@ func ReadSamples(r io.Reader) ([]Sample, error) {
 		last = t
 		list = append(list, Sample{Time: uint32(t - begin), X: milliG(v[1] / perMilliG), Y: milliG(v[2] / perMilliG), Z: milliG(v[3] / perMilliG)})
 	}
+}
+
+var errEndless = fmt.Errorf("want at most %d bytes from one sample to the next", maxRecord)
+
+// paced fails where one sample takes no end: a quoted field may be as long as it likes.
+type paced struct {
+	r     io.Reader
+	since int // bytes since the last sample
+}
+
+// Read implements io.Reader.
+func (p *paced) Read(b []byte) (int, error) {
+	if p.since > maxRecord {
+		return 0, errEndless
+	}
+	n, err := p.r.Read(b)
+	p.since += n
+	return n, err
 }
 
 func numbers(fields []string) (v [4]float64, err error) {

@@ -186,6 +186,50 @@ func TestReadSamplesErrors(t *testing.T) {
 	}
 }
 
+// forever repeats a text without end, and counts what was read.
+type forever struct {
+	text string
+	read int
+}
+
+// Read implements io.Reader.
+func (f *forever) Read(p []byte) (int, error) {
+	for n := 0; n < len(p); {
+		n += copy(p[n:], f.text[(f.read+n)%len(f.text):])
+	}
+	f.read += len(p)
+	return len(p), nil
+}
+
+// TestReadSamplesEndless: a sample that takes no end is an error, after a bound.
+func TestReadSamplesEndless(t *testing.T) {
+	for name, text := range map[string]string{"a quoted field": "\n", "comments": "# no sample\n", "a line": "1", "zeros": "\x00"} {
+		t.Run(name, func(t *testing.T) {
+			begin := "t_ms,x_mg,y_mg,z_mg\n1,2,3,4\n2,2,3,4\n"
+			if name == "a quoted field" {
+				begin += "\""
+			}
+			rest := &forever{text: text}
+			got, err := ReadSamples(io.MultiReader(strings.NewReader(begin), rest))
+			if want := "behind line 3: want at most 1048576 bytes from one sample to the next"; got != nil || err == nil || err.Error() != want {
+				t.Errorf("got %v, %v, want %q", got, err, want)
+			}
+			if rest.read > maxRecord+64<<10 {
+				t.Errorf("%d bytes were read", rest.read)
+			}
+		})
+	}
+}
+
+// TestReadSamplesMost: one sample more than there may be.
+func TestReadSamplesMost(t *testing.T) {
+	lines := io.LimitReader(&forever{text: "1,2,3,4\n"}, 8*int64(MaxSamples+1))
+	got, err := ReadSamples(io.MultiReader(strings.NewReader("t_ms,x_mg,y_mg,z_mg\n"), lines))
+	if want := fmt.Sprintf("line %d: want at most %d samples", 1+MaxSamples+1, MaxSamples); got != nil || err == nil || err.Error() != want {
+		t.Errorf("got %d samples, %v, want %q", len(got), err, want)
+	}
+}
+
 // TestReadSamplesBroken: a file whose end cannot be read is not taken for a shorter one.
 func TestReadSamplesBroken(t *testing.T) {
 	broken := errors.New("broken")

@@ -27,9 +27,16 @@ bool flash_open(const char *path, uint32_t cut) {
 	if (path != NULL) {
 		struct stat s;
 		flags = MAP_SHARED;
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 		if (fd < 0 || fstat(fd, &s) != 0) {
-			fprintf(stderr, "pin: %s: %s\n", path, strerror(errno));
+			fprintf(stderr, "pin: %s: %s\n", path, errno == ELOOP ? "a symbolic link, and the flash holds the pin's key" : strerror(errno));
+			return false;
+		}
+		if (!S_ISREG(s.st_mode) || (s.st_mode & 0177) != 0 || s.st_uid != geteuid()) {
+			fprintf(stderr,
+			        "pin: %s: mode %#o, owned by uid %u: the flash holds the pin's key, and must be a regular file of mode 0600 or "
+			        "less that belongs to uid %u\n",
+			        path, (unsigned)s.st_mode & 07777, (unsigned)s.st_uid, (unsigned)geteuid());
 			return false;
 		}
 		if (s.st_size != 0 && s.st_size != SIZE) {

@@ -59,11 +59,8 @@ func Run(ctx context.Context, c Config) error {
 		return serve.IgnoreEnd(ctx, err)
 	}
 	var end eventlog.Position
-	var last eventlog.Message
 	if err := serve.Reach(ctx, c.Logger, func() (err error) {
-		if end, err = eventlog.End(ctx, log); err == nil {
-			last, _, err = log.At(ctx, end.Seq)
-		}
+		end, err = eventlog.End(ctx, log)
 		return err
 	}); err != nil {
 		return serve.IgnoreEnd(ctx, err)
@@ -86,7 +83,7 @@ func Run(ctx context.Context, c Config) error {
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 				gatewayv1.RegisterAuditServiceServer(s, &auditor{api: a, log: log, notary: witness})
 			},
-			Ready: func() error { return checkRules(c.Rules, runner, last.Stored) },
+			Ready: func() error { return checkRules(c.Rules, runner) },
 			Tasks: []func(context.Context) error{
 				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run,
 				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },
@@ -140,15 +137,14 @@ func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 	}
 }
 
-// checkRules returns an error if the operator gave rules, and others are in force in a log whose last fact is of that
-// instant.
-func checkRules(given *fact.Rules, runner *fold.Runner, last fact.UnixMilli) error {
+// checkRules returns an error if the operator gave rules, and others are in force.
+func checkRules(given *fact.Rules, runner *fold.Runner) error {
 	if given == nil {
 		return nil
 	}
 	return runner.Query(func(seq fact.Seq, r view.Reader) error {
 		inForce, ok := gateway.RulesInForce(r)
-		if !ok || !rules.Same(inForce, *given, last) {
+		if !ok || !rules.Equal(inForce, *given) {
 			return fmt.Errorf("rules %q were given, but the log has %q in force at sequence %d, which differ: "+
 				"leave the rules out, or adopt the new ones", given.Name, inForce.Name, seq)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,15 +72,15 @@ func TestWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				log, read := &answers{}, atomic.Uint64{}
-				w := newWrites(log, func() fact.Seq { return fact.Seq(read.Load()) })
+				log, read := &answers{}, fact.Seq(0)
+				w := newWrites(log, func() fact.Seq { return read })
 				for _, s := range tt.steps {
 					pass(s.after)
 					log.err, log.after = s.err, s.takes
 					go w.Append(t.Context(), eventlog.Batch{}) //nolint:errcheck // what became of it is known
 					synctest.Wait()
 					if !s.unread {
-						read.Store(100)
+						read = 100
 					}
 				}
 				pass(tt.after)
