@@ -15,17 +15,21 @@ import (
 
 // The buckets beside those of package roster.
 const (
-	bucketLast  = "last"  // family -> the sequence of its last fact
+	bucketLast  = "last"  // family, or "TimeCorrected" -> the sequence of its last fact
 	bucketRules = "rules" // "now" -> the rules in force, JSON; "window" -> their window alone, which each admission reads
 )
 
-var rulesKey, windowKey = []byte("now"), []byte("window")
+var (
+	correctedKey        = []byte("TimeCorrected")
+	rulesKey, windowKey = []byte("now"), []byte("window")
+)
 
 // Core is the fold of the gateway. Its rules:
 //
 //  1. Roster and time are folded as in roster.Apply: the first in the log wins.
 //  2. The rules in force are those adopted last.
-//  3. The last sequence of each of the two families is kept: the fence of the gateway's next write.
+//  3. The last sequence of each of the two families is kept: the fence of the gateway's next write. So is that of the last
+//     TimeCorrected.
 //
 // It derives nothing.
 type Core struct{}
@@ -50,13 +54,22 @@ func (Core) Step(tx kv.Tx, e fact.Entry) []fact.Fact {
 		tx.Put(bucketRules, rulesKey, v)
 		tx.Put(bucketRules, windowKey, rules.AppendWindow(nil, rules.WindowOf(f.Rules)))
 	}
-	tx.Put(bucketLast, []byte(e.Fact.Family()), binary.BigEndian.AppendUint64(nil, uint64(e.Seq)))
+	seq := binary.BigEndian.AppendUint64(nil, uint64(e.Seq))
+	tx.Put(bucketLast, []byte(e.Fact.Family()), seq)
+	if _, ok := e.Fact.(fact.TimeCorrected); ok {
+		tx.Put(bucketLast, correctedKey, seq)
+	}
 	return nil
 }
 
 // LastOf returns the last sequence of the roster or time family, 0 if it has no fact yet.
-func LastOf(r kv.Reader, f fact.Family) fact.Seq {
-	v := r.Get(bucketLast, []byte(f))
+func LastOf(r kv.Reader, f fact.Family) fact.Seq { return lastOf(r, []byte(f)) }
+
+// LastCorrection returns the sequence of the last TimeCorrected, 0 if there was none.
+func LastCorrection(r kv.Reader) fact.Seq { return lastOf(r, correctedKey) }
+
+func lastOf(r kv.Reader, key []byte) fact.Seq {
+	v := r.Get(bucketLast, key)
 	if v == nil {
 		return 0
 	}

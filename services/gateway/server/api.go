@@ -41,7 +41,9 @@ type api struct {
 	runner     *fold.Runner
 	roster     *clerk
 	clock      *clerk
-	looker     *looker // at the roster
+	time       *timekeeper
+	end        fact.Seq // of the log when this gateway started
+	looker     *looker  // at the roster
 	committer  *committer
 	limiter    *limiter
 	challenges *recent[fact.Challenge, pairing]
@@ -66,6 +68,8 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 		writes:     w,
 		roster:     newClerk(w, runner, fact.Roster, c.Logger),
 		clock:      newClerk(w, runner, fact.Clock, c.Logger),
+		time:       newTimekeeper(c),
+		end:        end.Seq,
 		looker:     newLooker(log, runner, fact.Roster),
 		committer:  newCommitter(w, c.Logger),
 		limiter:    newLimiter(c.Limits),
@@ -76,38 +80,6 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 	}
 	a.hub.came = a.committer.pass
 	return a
-}
-
-// keepTime writes that time has passed, unless another gateway just has.
-func (a *api) keepTime(ctx context.Context) error {
-	ticker := time.NewTicker(TimeInterval / 4)
-	defer ticker.Stop()
-	var claimed fact.UnixMilli // by this gateway, last: where its clock is ahead, the folds never come up to it
-	for {
-		now := a.config.Now()
-		if now < claimed {
-			claimed = 0 // the clock was set back to what is right
-		}
-		writing, cancel := context.WithTimeout(ctx, TimeInterval/4)
-		_, written, err := a.clock.write(writing, func(r kv.Reader) ([]fact.Fact, error) {
-			if now < max(roster.Now(r), claimed).Add(TimeInterval) {
-				return nil, nil
-			}
-			return []fact.Fact{fact.TimePassed{Time: now}}, nil
-		})
-		cancel()
-		if written > 0 {
-			claimed = now
-		}
-		if err != nil && ctx.Err() == nil {
-			a.config.Logger.Warn("the time was not written, trying again", "error", err)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // BeginPairing implements GatewayService.

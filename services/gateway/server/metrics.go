@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +52,7 @@ func gauge[N int | uint64](name, help string, value func() N) prometheus.Collect
 // metrics are the gateway's own.
 func (a *api) metrics() []prometheus.Collector {
 	return []prometheus.Collector{
-		a.admissions, a.committer.batches,
+		a.admissions, a.committer.batches, a.time.jumps,
 		gauge("pinfold_committer_waiting", "Statements that wait for the log.", a.committer.waits),
 		gauge("pinfold_watchers", "Open watches of a face.", a.hub.count),
 		gauge("pinfold_writes_stopped_seconds", "For how long no write of this gateway has come back; 0 = none waits for longer than 5 s.", func() int {
@@ -63,7 +64,9 @@ func (a *api) metrics() []prometheus.Collector {
 }
 
 // reasons says what is wrong though the gateway serves.
-func (a *api) reasons() []string { return append(a.writes.reasons(), a.services.reasons()...) }
+func (a *api) reasons() []string {
+	return slices.Concat(a.writes.reasons(), a.time.reasons(), a.services.reasons())
+}
 
 // replicaMetrics collects how the replicas of the services stand.
 type replicaMetrics struct{ services *services }

@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
@@ -206,6 +209,109 @@ func TestKeepTimeAloneBehind(t *testing.T) {
 			t.Errorf("got %v, and the folds at %v, want one, and them a minute on", claimed, foldTime(t, a.runner))
 		}
 	})
+}
+
+// wrongFor is a clock that the log shares, and that is ahead for a while.
+type wrongFor struct{ ahead atomic.Int64 } // milliseconds
+
+func (w *wrongFor) now() fact.UnixMilli { return machineClock() + fact.UnixMilli(w.ahead.Load()) }
+
+func (w *wrongFor) set(ahead time.Duration) { w.ahead.Store(ahead.Milliseconds()) }
+
+// sharedClock runs a gateway on a log that stores at the times of the gateway's own clock, as on one machine.
+func sharedClock(t *testing.T) (*wrongFor, *eventlog.Memory, *api) {
+	t.Helper()
+	clock := &wrongFor{}
+	log := eventlog.NewMemory(clock.now, eventlog.Faults{})
+	if err := genesis(t.Context(), Config{Now: clock.now}, log); err != nil {
+		t.Fatal(err)
+	}
+	a := startGateway(t, log, func(c *Config) { c.Now = clock.now })
+	keep(t, a)
+	return clock, log, a
+}
+
+func late(t testing.TB, a *api) time.Duration {
+	t.Helper()
+	return time.Duration(machineClock()-foldTime(t, a.runner)) * time.Millisecond
+}
+
+// TestKeepTimeGlitch: twenty seconds of a clock in 2036, the log's own with it, are not the end of the Games.
+func TestKeepTimeGlitch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, _, a := sharedClock(t)
+		pass(10*time.Minute + time.Second)
+		clock.set(15 * 365 * day)
+		pass(20 * time.Second)
+		want := []string{"the clock showed "}
+		if got := a.reasons(); len(got) != 1 || !strings.HasPrefix(got[0], want[0]) || !strings.Contains(got[0], "correct-time") ||
+			!strings.Contains(got[0], machineClock().String()[:10]) || !strings.Contains(got[0], clock.now().String()[:10]) {
+			t.Errorf("/readyz says %q, want both times and what helps", got)
+		}
+		clock.set(0)
+		for range 60 {
+			pass(TimeInterval)
+			if late := late(t, a); late < 0 || late > TimeInterval+TimeInterval/4 {
+				t.Fatalf("the folds are %v late", late)
+			}
+		}
+		if got := a.reasons(); len(got) > 0 {
+			t.Errorf("/readyz says %q, want nothing any more", got)
+		}
+		counted := prometheus.NewRegistry()
+		counted.MustRegister(a.time.jumps)
+		families, err := counted.Gather()
+		if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetCounter().GetValue() != 1 {
+			t.Errorf("got %v, %v, want one jump counted", families, err)
+		}
+	})
+}
+
+// TestKeepTimeBelieved: a clock that says so for an hour is believed, and meanwhile the time goes on.
+func TestKeepTimeBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, _, a := sharedClock(t)
+		pass(10 * time.Minute)
+		clock.set(3 * day)
+		for range 4 * 59 {
+			pass(TimeInterval / 4)
+			if late := late(t, a); late < 0 || late > TimeInterval+TimeInterval/4 {
+				t.Fatalf("the folds are %v late", late)
+			}
+		}
+		pass(2 * TimeInterval)
+		if late := late(t, a) + 3*day; late < 0 || late > TimeInterval+TimeInterval/4 {
+			t.Errorf("after an hour the folds are %v late by the clock that has moved", late)
+		}
+		if got := a.reasons(); len(got) > 0 {
+			t.Errorf("/readyz says %q, want nothing any more", got)
+		}
+	})
+}
+
+// TestKeepTimeStart: a gateway that starts after a long pause believes its clock after an hour only.
+func TestKeepTimeStart(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stopped time.Duration
+		doubts  bool
+	}{"a day less the time of a try": {day - time.Minute, false}, "three days": {3 * day, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := begun(t, eventlog.Faults{})
+				pass(tt.stopped)
+				a := startGateway(t, log)
+				keep(t, a)
+				pass(TimeInterval)
+				if late := late(t, a); (late > time.Hour) != tt.doubts || (len(a.reasons()) > 0) != tt.doubts {
+					t.Errorf("a minute later the folds are %v late, and /readyz says %q; in doubt: %t", late, a.reasons(), tt.doubts)
+				}
+				pass(time.Hour + TimeInterval)
+				if late := late(t, a); late > TimeInterval+TimeInterval/4 || len(a.reasons()) > 0 {
+					t.Errorf("an hour later the folds are %v late, and /readyz says %q", late, a.reasons())
+				}
+			})
+		})
+	}
 }
 
 // TestKeepTimeFaults: the log fails, in every way, and the time goes on when it is back.

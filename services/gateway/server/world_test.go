@@ -167,6 +167,9 @@ func startGateway(t testing.TB, log eventlog.Log, change ...func(*Config)) *api 
 		t.Fatal(err)
 	}
 	a := newAPI(c, log, eventlog.Position{}, runner, &services{})
+	if head, err := log.Head(ctx); err == nil { // the hub of these tests reads from the beginning
+		a.end = head.Last
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return a.committer.run(ctx) })
