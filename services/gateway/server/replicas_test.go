@@ -106,7 +106,8 @@ func twins(t *testing.T, n int, folded func() fact.Seq) (*replicas, []*twin) {
 	return r, list
 }
 
-func at(seq fact.Seq) func() fact.Seq { return func() fact.Seq { return seq } }
+// still is where the fold of a gateway stands for which nothing happens.
+func still() fact.Seq { return 100 }
 
 // readOnce makes a read that has so much time, and returns how long it took.
 func readOnce(r *replicas, within time.Duration) (time.Duration, error) {
@@ -142,7 +143,7 @@ func wantReads(t *testing.T, r *replicas, list []*twin, reads int, want ...int) 
 // TestReadsGoRound: replicas that are fresh are read in turn.
 func TestReadsGoRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 3, at(100))
+		r, list := twins(t, 3, still)
 		wantReads(t, r, list, 9, 3, 3, 3)
 		if got := r.reasons(); len(got) > 0 {
 			t.Errorf("got %q, want nothing against them", got)
@@ -155,7 +156,7 @@ func TestReadsGoRound(t *testing.T) {
 func TestFrozenReplica(t *testing.T) {
 	for _, within := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			r, list := twins(t, 2, at(100))
+			r, list := twins(t, 2, still)
 			pass(healthEvery / 2) // it freezes between two questions
 			list[1].set(func() { list[1].frozen = true })
 			begin := time.Now()
@@ -183,7 +184,7 @@ func TestFrozenReplica(t *testing.T) {
 // TestFrozenMisses: one question that was not answered in time does not yet end a replica.
 func TestFrozenMisses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 2, at(100))
+		r, list := twins(t, 2, still)
 		pass(healthEvery / 2)
 		list[1].set(func() { list[1].frozen = true })
 		pass(healthEvery) // it was asked once
@@ -196,7 +197,7 @@ func TestFrozenMisses(t *testing.T) {
 // TestAllFrozen: the caller is told before its time is over, and the next one is answered once they are there again.
 func TestAllFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 2, at(100))
+		r, list := twins(t, 2, still)
 		freeze := func(yes bool) {
 			for _, w := range list {
 				w.set(func() { w.frozen = yes })
@@ -254,7 +255,7 @@ func TestBehind(t *testing.T) {
 // TestNotServing: a replica that starts is passed over, also before it was asked how it is.
 func TestNotServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 2, at(100))
+		r, list := twins(t, 2, still)
 		list[0].set(func() { list[0].state = grpc_health_v1.HealthCheckResponse_NOT_SERVING })
 		pass(healthEvery)
 		wantReads(t, r, list, 4, 0, 4)
@@ -277,7 +278,7 @@ func notReached(ctx context.Context) error {
 // gets there, the caller is told so in time.
 func TestNotReachedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 2, at(100))
+		r, list := twins(t, 2, still)
 		list[0].set(func() { list[0].read = notReached })
 		const within = 3 * time.Second
 		for range 4 {
@@ -303,7 +304,7 @@ func TestNotReachedElsewhere(t *testing.T) {
 // TestOneReplica: the only one there is gets all the time, and is waited for while it starts.
 func TestOneReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 1, at(100))
+		r, list := twins(t, 1, still)
 		list[0].set(func() { list[0].read = notReached })
 		_, err := readOnce(r, 3*time.Second)
 		wantError(t, err, codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED)
@@ -328,7 +329,7 @@ func TestOneReplica(t *testing.T) {
 // TestReadEnds: what another replica would answer too is told at once, and who goes is not waited for.
 func TestReadEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, list := twins(t, 2, at(100))
+		r, list := twins(t, 2, still)
 		for _, w := range list {
 			w.set(func() { w.read = func(context.Context) error { return status.Error(codes.NotFound, "none") } })
 		}
