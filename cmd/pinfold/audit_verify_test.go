@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -161,6 +163,23 @@ func TestAuditVerifyAtRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifyRefuses(t, exitDiverged, "it is the view of another service", "--data", data)
+
+	// It reports what is damaged, and changes nothing.
+	for name, content := range map[string][]byte{
+		"empty": {}, "zeroed": make([]byte, 1<<16), "of another kind": []byte("some text\n"),
+	} {
+		if err := errors.Join(os.Remove(path("tap")), os.WriteFile(path("tap"), content, 0o400)); err != nil {
+			t.Fatal(err)
+		}
+		verifyRefuses(t, exitDiverged, path("tap")+" is damaged: ", "--data", data)
+		if now, err := os.ReadFile(path("tap")); err != nil || !bytes.Equal(now, content) {
+			t.Errorf("%s: the file was changed (error %v)", name, err)
+		}
+	}
+	if err := errors.Join(os.Remove(path("tap")), os.Mkdir(path("tap"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	verifyRefuses(t, exitDiverged, path("tap")+" is damaged: it is a folder", "--data", data)
 }
 
 // changeAny changes a value of a core.

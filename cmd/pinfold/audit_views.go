@@ -59,7 +59,7 @@ func getDigests(ctx context.Context, address string) (digests []serve.ViewDigest
 func restingDigests(data string) (all []serve.ViewDigest, err error) {
 	for _, service := range []string{"gateway", "tap", "rewards", "steps"} {
 		at, err := restingSnapshot(filepath.Join(data, "views", service+".db"), service)
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, other := errors.AsType[*view.FormatError](err); other || errors.Is(err, fs.ErrNotExist) {
 			continue // it is rebuilt at the next start
 		}
 		if err != nil {

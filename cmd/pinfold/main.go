@@ -15,6 +15,7 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fold"
+	"pinfold/internal/view"
 	gateway "pinfold/services/gateway/server"
 )
 
@@ -23,7 +24,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1
 	exitUsage    = 2
-	exitDiverged = 3 // a view, a replica and the log do not agree: look before you start it again
+	exitDiverged = 3 // a view, a replica and the log do not agree, or are damaged: look before you start it again
 	exitBroken   = 4 // an audit found that a log does not hold
 )
 
@@ -32,8 +33,8 @@ const description = `The system behind a digital pin for the Games.
 Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data. Not so the flags
 that decide what an audit finds.
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree,
-4 an audit found that a log does not hold.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree, or are
+damaged, 4 an audit found that a log does not hold.
 
 Examples:
   pinfold demo                                  everything in one process, with a small crowd
@@ -119,7 +120,9 @@ func exitCode(err error) int {
 	var diverged *fold.DivergedError
 	var misfit *fold.MisfitError
 	var rewritten *eventlog.RewrittenError
-	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) {
+	var damaged *view.DamagedError
+	var other *view.FormatError
+	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) || errors.As(err, &damaged) || errors.As(err, &other) {
 		return exitDiverged
 	}
 	var broken *brokenError

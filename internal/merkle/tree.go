@@ -23,11 +23,11 @@ const (
 
 var sizeKey = []byte("size")
 
-// chunkHashes is how many hashes one value holds. Two values of 63, with bbolt's 16 bytes and the key for each and 16 for
-// the page, fill a page of 4096 bytes to the last byte, and bbolt puts no fewer than two on a page. With 64, half of the
-// file would be empty.
+// chunkHashes is how many hashes one value holds. Two values of 62, with bbolt's 16 bytes, the key and the checksum for each
+// and 16 for the page, fit a page of 4096 bytes, and bbolt puts no fewer than two on a page. With 63, half of the file would
+// be empty.
 const (
-	chunkHashes = 63
+	chunkHashes = 62
 	chunkSize   = chunkHashes * tlog.HashSize
 )
 

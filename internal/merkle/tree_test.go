@@ -135,7 +135,7 @@ func TestAppendWritesOnce(t *testing.T) {
 	store := grow(t, leaves(20)) // 38 hashes, all in chunk 0
 	err := store.Update(func(tx kv.Tx) error {
 		p := puts{Tx: tx, count: map[string]int{}}
-		if err := merkle.Append(p, leaves(100)...); err != nil { // 120 leaves have 236 hashes, 4 chunks of 63
+		if err := merkle.Append(p, leaves(100)...); err != nil { // 120 leaves have 236 hashes, 4 chunks of 62
 			return err
 		}
 		want := map[string]int{
@@ -146,7 +146,7 @@ func TestAppendWritesOnce(t *testing.T) {
 			t.Errorf("wrote %v, want %v", p.count, want)
 		}
 		for k, v := range tx.Scan("tree", nil, nil) {
-			if number := binary.BigEndian.Uint64(k); number < 3 && len(v) != 2016 || number == 3 && len(v) != 32*(236-3*63) {
+			if number := binary.BigEndian.Uint64(k); number < 3 && len(v) != 1984 || number == 3 && len(v) != 32*(236-3*62) {
 				t.Errorf("chunk %d has %d bytes", number, len(v))
 			}
 		}
@@ -399,12 +399,12 @@ func TestDamaged(t *testing.T) {
 		want   string // of Append
 	}{
 		{"last chunk lost", func(tx kv.Tx) { tx.Delete("tree", chunk(3)) }, "hash 189 is missing"},
-		{"last chunk short", func(tx kv.Tx) { tx.Put("tree", chunk(3), bytes.Clone(tx.Get("tree", chunk(3)))[:100]) }, "hash 220 is missing"},
-		{"last chunk long", func(tx kv.Tx) { tx.Put("tree", chunk(3), append(bytes.Clone(tx.Get("tree", chunk(3))), 0)) }, "last chunk 3 has 1505 bytes, want 1504"},
+		{"last chunk short", func(tx kv.Tx) { tx.Put("tree", chunk(3), bytes.Clone(tx.Get("tree", chunk(3)))[:100]) }, "hash 189 is missing"},
+		{"last chunk long", func(tx kv.Tx) { tx.Put("tree", chunk(3), append(bytes.Clone(tx.Get("tree", chunk(3))), 0)) }, "last chunk 3 has 1601 bytes, want 1600"},
 		{"a chunk that the edge needs lost", func(tx kv.Tx) { tx.Delete("tree", chunk(2)) }, "hash 126 is missing"},
-		{"size lost", func(tx kv.Tx) { tx.Delete("treesize", []byte("size")) }, "last chunk 0 has 2016 bytes, want 0"},
-		{"size of seven bytes", func(tx kv.Tx) { tx.Put("treesize", []byte("size"), chunk(120)[:7]) }, "last chunk 0 has 2016 bytes, want 0"},
-		{"size too small", size(119), "last chunk 3 has 1504 bytes"},
+		{"size lost", func(tx kv.Tx) { tx.Delete("treesize", []byte("size")) }, "last chunk 0 has 1984 bytes, want 0"},
+		{"size of seven bytes", func(tx kv.Tx) { tx.Put("treesize", []byte("size"), chunk(120)[:7]) }, "last chunk 0 has 1984 bytes, want 0"},
+		{"size too small", size(119), "last chunk 3 has 1600 bytes"},
 		{"size too large", size(121), "hash 236 is missing"},
 		{"size beyond all", size(math.MaxUint64), "size 18446744073709551615: want at most 2305843009213693952"},
 	} {

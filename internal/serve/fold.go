@@ -15,7 +15,6 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
-	"pinfold/internal/view"
 )
 
 // Config is what every service is started with.
@@ -48,7 +47,7 @@ type API struct {
 // Run runs a service: it folds the log into the view, and serves the API once it has folded what was in the log when it
 // started. It returns nil when the context ends, and an error when the service must not go on.
 func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api func(*fold.Runner) API) error {
-	store, err := view.OpenBolt(c.View)
+	store, err := OpenView(c.View, c.Logger)
 	if err != nil {
 		return err
 	}
@@ -71,6 +70,7 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	defer leave()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return store.Watch(ctx) })
 	group.Go(func() error { return server.Run(ctx, c.Listener) })
 	group.Go(func() error { return IgnoreEnd(ctx, catchUp(ctx, c, log, runner, server, a.Ready)) })
 	for _, task := range a.Tasks {
@@ -107,14 +107,15 @@ func RunFold(ctx context.Context, c Config, core fold.Core, register func(grpc.S
 	})
 }
 
-// RunAfterLog waits for the log, then does as Run.
+// RunAfterLog waits for the log, then does as Run, again whenever the view turns out to be damaged.
 func RunAfterLog(ctx context.Context, c Config, core fold.Core, api func(*fold.Runner) API) error {
-	defer c.Listener.Close() // for the ways out before it is served
-	log, err := awaitLog(ctx, c)
-	if err != nil {
-		return IgnoreEnd(ctx, err)
-	}
-	return Run(ctx, c, log, core, api)
+	return Rebuilding(ctx, c, func(ctx context.Context, c Config) error {
+		log, err := awaitLog(ctx, c)
+		if err != nil {
+			return IgnoreEnd(ctx, err)
+		}
+		return Run(ctx, c, log, core, api)
+	})
 }
 
 // pollLog is how often a service that starts asks a log that is not there, or not reached.

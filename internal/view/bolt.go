@@ -5,54 +5,63 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"os"
-	"path/filepath"
+	"runtime/debug"
 	"slices"
-	"time"
+	"strings"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
 	"pinfold/internal/kv"
 )
 
-// Bolt is a Store in one bbolt file.
+// Bolt is a Store in one bbolt file, which notices when the file is damaged: a transaction that meets damage is a
+// *DamagedError, and so is every later one.
 type Bolt struct {
 	db     *bbolt.DB
-	remove string // path of the file that Close is to remove, or ""
-}
+	path   string
+	file   *os.File // bbolt's own, to be read beside it; nil of a scratch file
+	kept   bool     // the file is no cache
+	sums   bool     // the file has checksums: all but scratch files, and those of the first format
+	remove string   // path of the file that Close is to remove, or ""
+	remade error    // see Remade
 
-// mapping is how much address space a view's file is given at once. While a file outgrows its mapping, the commit waits
-// for every View that runs, and every further View waits for the commit: up to this size that never happens.
-const mapping = min(1<<34, math.MaxInt/2)
-
-// OpenBolt opens the view at path, making the file and its folder if need be. The file is locked: a second process that
-// opens it gets an error after a second.
-func OpenBolt(path string) (*Bolt, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("view %s: %w", path, err)
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, InitialMmapSize: mapping})
-	if err != nil {
-		return nil, fmt.Errorf("view %s: %w (does another process use it?)", path, err)
-	}
-	return &Bolt{db: db}, nil
+	condemning sync.Once
+	condemned  chan struct{} // closed when damage was met
+	damaged    error         // what it was
 }
 
 // Update implements Store.
-func (b *Bolt) Update(f func(kv.Tx) error) error {
-	return b.db.Update(func(btx *bbolt.Tx) error {
-		tx := &boltTx{boltReader: newBoltReader(btx)}
+func (b *Bolt) Update(f func(kv.Tx) error) (err error) {
+	return b.transact(true, func(r *boltReader) error {
+		tx := &boltTx{boltReader: r}
+		tx.begin()
 		if err := f(tx); err != nil {
 			return err
 		}
-		return tx.err
+		return tx.commit()
 	})
 }
 
 // View implements Store.
 func (b *Bolt) View(f func(Reader) error) error {
-	return b.db.View(func(btx *bbolt.Tx) error { return f(newBoltReader(btx)) })
+	return b.transact(false, func(r *boltReader) error { return f(r) })
+}
+
+// transact runs f in a transaction of bbolt, which it rolls back unless f committed it.
+func (b *Bolt) transact(writable bool, f func(*boltReader) error) (err error) {
+	if err := b.sound(); err != nil {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer b.caught(&err)
+	tx, err := b.db.Begin(writable)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // of what was committed it is none
+	return f(newBoltReader(b, tx))
 }
 
 // Close implements Store.
@@ -68,33 +77,70 @@ func (b *Bolt) Close() error {
 // boltReader remembers the buckets it has found, since a look-up by name walks the root page each time.
 type boltReader struct {
 	tx    *bbolt.Tx
-	found map[string]*bbolt.Bucket
+	sums  bool
+	found map[string]*boltBucket
+	checksummer
 }
 
-func newBoltReader(tx *bbolt.Tx) boltReader {
-	return boltReader{tx: tx, found: make(map[string]*bbolt.Bucket, 16)}
+type boltBucket struct {
+	*bbolt.Bucket
+	name string
+	seed uint64
+}
+
+func newBoltReader(b *Bolt, tx *bbolt.Tx) *boltReader {
+	return &boltReader{tx: tx, sums: b.sums, found: make(map[string]*boltBucket, 16)}
 }
 
 // bucket returns nil when there is none.
-func (r boltReader) bucket(name string) *bbolt.Bucket {
+func (r *boltReader) bucket(name string) *boltBucket {
 	b := r.found[name]
 	if b == nil {
-		if b = r.tx.Bucket([]byte(name)); b != nil {
-			r.found[name] = b
+		defer guard()
+		if found := r.tx.Bucket([]byte(name)); found != nil {
+			b = r.remember(name, found)
 		}
 	}
 	return b
 }
 
-func (r boltReader) Get(bucket string, key []byte) []byte {
+func (r *boltReader) remember(name string, found *bbolt.Bucket) *boltBucket {
+	b := &boltBucket{Bucket: found, name: name, seed: seedOf(name)}
+	r.found[name] = b
+	return b
+}
+
+// get returns the value as it is stored.
+func (b *boltBucket) get(key []byte) []byte {
+	defer guard()
+	return b.Get(key)
+}
+
+// open returns the value of what is stored.
+func (r *boltReader) open(b *boltBucket, key, stored []byte) []byte {
+	if !r.sums {
+		return stored
+	}
+	value, checksum, ok := split(stored)
+	if !ok || r.of(b.seed, key, value) != checksum {
+		panic(damage{"bucket " + b.name + ": a value does not have its checksum"})
+	}
+	return value
+}
+
+func (r *boltReader) Get(bucket string, key []byte) []byte {
 	b := r.bucket(bucket)
 	if b == nil {
 		return nil
 	}
-	return b.Get(key)
+	stored := b.get(key)
+	if stored == nil {
+		return nil
+	}
+	return r.open(b, key, stored)
 }
 
-func (r boltReader) Scan(bucket string, prefix, from []byte) iter.Seq2[[]byte, []byte] {
+func (r *boltReader) Scan(bucket string, prefix, from []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		b := r.bucket(bucket)
 		if b == nil {
@@ -104,20 +150,34 @@ func (r boltReader) Scan(bucket string, prefix, from []byte) iter.Seq2[[]byte, [
 		if bytes.Compare(from, prefix) > 0 {
 			start = from
 		}
-		c := b.Cursor()
-		for k, v := c.Seek(start); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			if !yield(k, v) {
+		c := cursor{b.Cursor()}
+		for k, v := c.seek(start); k != nil && bytes.HasPrefix(k, prefix); k, v = c.next() {
+			if !yield(k, r.open(b, k, v)) {
 				return
 			}
 		}
 	}
 }
 
-func (r boltReader) Buckets() []string {
+// cursor is bbolt's, guarded.
+type cursor struct{ c *bbolt.Cursor }
+
+func (c cursor) seek(key []byte) (k, v []byte) {
+	defer guard()
+	return c.c.Seek(key)
+}
+
+func (c cursor) next() (k, v []byte) {
+	defer guard()
+	return c.c.Next()
+}
+
+func (r *boltReader) Buckets() []string {
+	defer guard()
 	var names []string
 	c := r.tx.Cursor()
 	for name, _ := c.First(); name != nil; name, _ = c.Next() {
-		if k, _ := r.tx.Bucket(name).Cursor().First(); k != nil {
+		if k, _ := r.tx.Bucket(name).Cursor().First(); k != nil && !reserved(string(name)) {
 			names = append(names, string(name))
 		}
 	}
@@ -125,9 +185,13 @@ func (r boltReader) Buckets() []string {
 	return names
 }
 
+// reserved reports whether the bucket is one of this package.
+func reserved(bucket string) bool { return strings.HasPrefix(bucket, ".") }
+
 type boltTx struct {
-	boltReader
-	err error
+	*boltReader
+	summary summary // of what the transaction leaves
+	err     error
 }
 
 func (tx *boltTx) fail(err error) {
@@ -143,19 +207,80 @@ func (tx *boltTx) Put(bucket string, key, value []byte) {
 	}
 	b := tx.bucket(bucket)
 	if b == nil {
-		made, err := tx.tx.CreateBucket([]byte(bucket))
-		if err != nil {
-			tx.fail(err)
+		if b = tx.create(bucket); b == nil {
 			return
 		}
-		b, tx.found[bucket] = made, made
 	}
 	// bbolt keeps the value's slice, not a copy, until the commit; the caller may reuse it.
-	tx.fail(b.Put(key, bytes.Clone(value)))
+	if !tx.sums {
+		tx.fail(b.put(key, bytes.Clone(value)))
+		return
+	}
+	tx.forget(b, key)
+	stored, checksum := tx.seal(b.seed, key, value)
+	tx.summary.add(checksum)
+	tx.fail(b.put(key, stored))
+}
+
+func (tx *boltTx) create(bucket string) *boltBucket {
+	defer guard()
+	made, err := tx.tx.CreateBucket([]byte(bucket))
+	if err != nil {
+		tx.fail(err)
+		return nil
+	}
+	return tx.remember(bucket, made)
+}
+
+func (b *boltBucket) put(key, stored []byte) error {
+	defer guard()
+	return b.Put(key, stored)
 }
 
 func (tx *boltTx) Delete(bucket string, key []byte) {
 	if b := tx.bucket(bucket); b != nil {
-		tx.fail(b.Delete(key))
+		if tx.sums {
+			tx.forget(b, key)
+		}
+		tx.fail(b.remove(key))
 	}
+}
+
+func (b *boltBucket) remove(key []byte) error {
+	defer guard()
+	return b.Delete(key)
+}
+
+// forget takes the pair of the key, if there is one, out of the summary.
+func (tx *boltTx) forget(b *boltBucket, key []byte) {
+	if stored := b.get(key); stored != nil {
+		_, checksum, _ := split(stored) // a wrong one makes a wrong summary, which is noticed
+		tx.summary.remove(checksum)
+	}
+}
+
+// begin reads the summary that the transaction before left.
+func (tx *boltTx) begin() {
+	if !tx.sums {
+		return
+	}
+	v := tx.Get(sumBucket, sumKey)
+	if v == nil {
+		panic(damage{"its summary is missing"})
+	}
+	_, tx.summary = decodeSummary(v)
+}
+
+// commit writes the summary and commits.
+func (tx *boltTx) commit() error {
+	if tx.err == nil && tx.sums {
+		b := tx.bucket(sumBucket)
+		stored, _ := tx.seal(b.seed, sumKey, tx.summary.encode())
+		tx.fail(b.put(sumKey, stored))
+	}
+	if tx.err != nil {
+		return tx.err
+	}
+	defer guard()
+	return tx.tx.Commit()
 }

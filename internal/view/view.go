@@ -1,6 +1,8 @@
 // Package view keeps the state of a fold: the key-value transaction of package kv on a bbolt file, and in memory.
 //
-// A view is a cache of the log. It can be deleted at any time and is then rebuilt by folding the log again.
+// A view is a cache of the log. It can be deleted at any time and is then rebuilt by folding the log again. Its file
+// notices its own damage: it is walked whole when it is opened, and slowly while it is in use, and each value is checked
+// when it is read.
 package view
 
 import (
@@ -39,6 +41,8 @@ func checkPut(bucket string, key, value []byte) error {
 	switch {
 	case bucket == "":
 		return errors.New("a bucket has no name")
+	case reserved(bucket):
+		return fmt.Errorf("bucket %s: its name begins with a dot, as those of package view do", bucket)
 	case len(key) == 0 || len(value) == 0:
 		return fmt.Errorf("bucket %s: a key or a value is empty", bucket)
 	case len(key) > bbolt.MaxKeySize:

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,32 +23,34 @@ type Notary struct {
 // locate a change of the log to within so many facts; each takes some 200 bytes.
 const DefaultEvery = 1000
 
-// openNotary opens the notary, and its files until closeNotary is called.
-func openNotary(ctx context.Context, c Config, log eventlog.Log) (n *notary.Notary, closeNotary func(), err error) {
+// notaryFiles are what a notary keeps.
+type notaryFiles struct{ tree, signed *view.Bolt }
+
+func (f notaryFiles) close() { f.signed.Close(); f.tree.Close() } //nolint:errcheck // every commit is durable
+
+// openNotary opens the notary, and its files, which the caller closes.
+func openNotary(ctx context.Context, c Config, log eventlog.Log) (n *notary.Notary, files notaryFiles, err error) {
 	key, err := notary.LoadKey(c.Notary.Keys, c.Games)
 	if err != nil {
-		return nil, nil, err
+		return nil, files, err
 	}
-	tree, err := view.OpenBolt(c.Notary.Tree)
-	if err != nil {
-		return nil, nil, err
+	if files.signed, err = notary.OpenSigned(c.Notary.Keys, c.Games, key); err != nil {
+		return nil, files, err
 	}
-	signed, err := view.OpenBolt(filepath.Join(c.Notary.Keys, "signed.db"))
-	if err != nil {
-		tree.Close() //nolint:errcheck // nothing was written
-		return nil, nil, err
+	if files.tree, err = serve.OpenView(c.Notary.Tree, c.Logger); err != nil {
+		files.signed.Close() //nolint:errcheck // nothing was written
+		return nil, files, err
 	}
-	closeNotary = func() { signed.Close(); tree.Close() } //nolint:errcheck // every commit is durable
 	if err := serve.Reach(ctx, c.Logger, func() (err error) {
 		n, err = notary.Open(ctx, notary.Config{
-			Games: c.Games, Log: log, Logger: c.Logger, Tree: tree, Signed: signed, Key: key, Every: c.Notary.Every,
+			Games: c.Games, Log: log, Logger: c.Logger, Tree: files.tree, Signed: files.signed, Key: key, Every: c.Notary.Every,
 		})
 		return err
 	}); err != nil {
-		closeNotary()
-		return nil, nil, err
+		files.close()
+		return nil, files, err
 	}
-	return n, closeNotary, nil
+	return n, files, nil
 }
 
 // notaryMetrics are the notary's.

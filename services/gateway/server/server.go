@@ -50,10 +50,18 @@ const TimeInterval = time.Minute
 
 // Run runs a gateway until the context ends, which is no error.
 func Run(ctx context.Context, c Config) error {
-	defer c.Listener.Close() // for the ways out before it is served
 	if c.Now == nil {
 		c.Now = func() fact.UnixMilli { return fact.UnixMilli(time.Now().UnixMilli()) }
 	}
+	return serve.Rebuilding(ctx, c.Config, func(ctx context.Context, base serve.Config) error {
+		c := c
+		c.Config = base
+		return runUntilDamaged(ctx, c)
+	})
+}
+
+// runUntilDamaged runs a gateway until the context ends, or one of its files turns out to be damaged.
+func runUntilDamaged(ctx context.Context, c Config) error {
 	log, err := begin(ctx, c)
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
@@ -70,11 +78,11 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer services.close()
-	witness, closeNotary, err := openNotary(ctx, c, log)
+	witness, files, err := openNotary(ctx, c, log)
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	defer closeNotary()
+	defer files.close()
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
 		a := newAPI(c, log, end, runner, services)
 		return serve.API{
