@@ -56,6 +56,21 @@ func TestVerifySurplus(t *testing.T) {
 	}
 }
 
+// TestVerifySurplusByte: a number may be written with one byte more than it takes.
+func TestVerifySurplusByte(t *testing.T) {
+	w, _ := cleanWorld(t)
+	messages := w.messages()
+	i, want := find[fact.TimePassed](t, messages, 1)
+	p := slices.Clone(messages[i].Payload) // the tag of TimePassed, two bytes, and its length, then the tag of its time, and the time
+	p[2]++
+	p[len(p)-1] |= 0x80
+	messages[i].Payload = append(p, 0)
+	if e, err := messages[i].Decode(); err != nil || e.Fact != want {
+		t.Fatalf("%x: got %v, %v, want the same fact, %v", p, e.Fact, err, want)
+	}
+	wantFindings(t, messages, audit.Options{}, at{messages[i].Seq, audit.Surplus})
+}
+
 // forgedBackground is an award of a background with a name that no rules can have.
 func forgedBackground(t *testing.T, name string, cause fact.Seq) []byte {
 	t.Helper()

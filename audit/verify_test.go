@@ -288,6 +288,21 @@ func TestVerifyRefusalRemoved(t *testing.T) {
 	}
 }
 
+// TestVerifyUnverifiableStopped: where the fold of tap was stopped, nobody knows any more which refusals are missing: a half
+// that cannot be verified, and was not refused, is a finding all the same.
+func TestVerifyUnverifiableStopped(t *testing.T) {
+	w := newVerifyWorld(t)
+	friend, other, stranger := w.wearer(), w.wearer(), w.newPin()
+	pending, _ := w.halves(friend, other)
+	stopped := w.add(pending)
+	first, _ := w.halves(stranger, friend)
+	half := w.add(first)
+	messages := w.messages()[:half] // the refusal was the last fact
+	messages[stopped-1].Payload = []byte{0xff}
+	wantFindings(t, messages, audit.Options{Unfinished: true},
+		at{stopped, audit.FoldStopped}, at{stopped, audit.Undecodable}, at{half, audit.Unverifiable})
+}
+
 func TestVerifyPairings(t *testing.T) {
 	for name, forge := range map[string]func(*verifyWorld, *crowd.Pin) fact.PinPaired{
 		"without a valid signature": func(w *verifyWorld, p *crowd.Pin) fact.PinPaired {

@@ -726,6 +726,46 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// turns is a store that notes how many facts were appended with each commit that had some.
+type turns struct {
+	*view.Memory
+	log   *batches
+	sizes []int
+}
+
+// Update implements view.Store.
+func (s *turns) Update(f func(kv.Tx) error) error {
+	before := len(s.log.all)
+	err := s.Memory.Update(f)
+	facts := 0
+	for _, b := range s.log.all[before:] {
+		facts += len(b.Records)
+	}
+	if facts > 0 {
+		s.sizes = append(s.sizes, facts)
+	}
+	return err
+}
+
+// TestTurnsFull: a transaction holds as many derived facts as a batch may, and is closed before the step that might not fit.
+func TestTurnsFull(t *testing.T) {
+	for _, tt := range []struct {
+		third int // what the third step of four derives, the others all that they may
+		sizes []int
+	}{
+		{eventlog.MaxBatch - 3*fold.MaxDerived, []int{eventlog.MaxBatch}},
+		{eventlog.MaxBatch - 3*fold.MaxDerived + 1, []int{eventlog.MaxBatch - fold.MaxDerived + 1, fold.MaxDerived}},
+	} {
+		log := &batches{Log: newLog()}
+		store := &turns{Memory: view.NewMemory(), log: log}
+		input(t, log.Log, fold.MaxDerived, fold.MaxDerived, tt.third, fold.MaxDerived)
+		foldAll(t, config(flooding{}, log, store))
+		if !slices.Equal(store.sizes, tt.sizes) {
+			t.Errorf("got %v facts with the commits, want %v", store.sizes, tt.sizes)
+		}
+	}
+}
+
 // frail is a store whose commits fail: not stored, or stored although it was said that they failed.
 type frail struct {
 	*view.Memory
