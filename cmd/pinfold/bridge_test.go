@@ -492,6 +492,22 @@ func TestBridgeDelivers(t *testing.T) {
 	})
 }
 
+// TestBridgeClockAhead: a half of a pin whose clock was ahead is delivered like any other, and the bridge says so.
+func TestBridgeClockAhead(t *testing.T) {
+	t.Parallel()
+	w := startUp(t, t.TempDir())
+	alice, bob := newPerson(1), newPerson(2)
+	w.enrol(t, alice, bob)
+	own, peers := tapPins(t, alice, bob)
+	own = alice.pin.SignRaw(withTime(own.Statement, fact.UnixMilli(time.Now().Add(60*24*time.Hour).UnixMilli())))
+	pin := newSoftPin(t, alice, holding(own, peers))
+	b := startBridge(t, pin, w.at.Gateway, alice, remembered(t, alice))
+	pin.awaitEmpty(t)
+	w.checkStored(t, alice.pin, own, peers)
+	b.said.awaitLines(t, 1, "the pin's clock was ahead of the gateway's")
+	b.stop(t)
+}
+
 // TestBridgeLooks: what the pin has not announced, or what was lost of that, is found all the same.
 func TestBridgeLooks(t *testing.T) {
 	t.Parallel()

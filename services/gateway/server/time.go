@@ -19,7 +19,7 @@ import (
 // it, is folded: before that, the folds' time is of long ago.
 func (a *api) keepTime(ctx context.Context) error {
 	if err := a.runner.Wait(ctx, a.end); err != nil {
-		return nil //nolint:nilerr // the context's, which is no error
+		return nil // the context has ended
 	}
 	ticker := time.NewTicker(TimeInterval / 4)
 	defer ticker.Stop()
