@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/eventlog/logtest"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/kv"
@@ -1263,6 +1264,22 @@ func TestEndToEnd(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestTailLost: a replica that runs ends with a MisfitError when the log comes back from an older copy and others write.
+func TestTailLost(t *testing.T) {
+	t.Parallel()
+	err := logtest.LoseTail(t, func(log *eventlog.JetStream) logtest.Follower {
+		r := mustOpen(t, fold.Config{Core: counting{}, Log: log, View: view.NewMemory(), Logger: slog.New(slog.DiscardHandler)})
+		return logtest.Follower{Run: r.Run, Reached: func(ctx context.Context, seq fact.Seq) error {
+			_, err := r.Settle(ctx, seq)
+			return err
+		}}
+	})
+	misfit, ok := errors.AsType[*fold.MisfitError](err)
+	if !ok || misfit.Core != "counting" || !strings.Contains(err.Error(), "holds the fact") {
+		t.Errorf("got %v, want a MisfitError of counting", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/eventlog/logtest"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/kv"
@@ -344,6 +346,27 @@ func TestStoreFails(t *testing.T) {
 			t.Errorf("got %q, %v: a checkpoint that is not kept was shown", text, err)
 		}
 	})
+}
+
+// TestTailLost: a notary that runs ends with a MisfitError when the log comes back from an older copy and others write,
+// and signs nothing of that log.
+func TestTailLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.config.Every = 1000
+	var n *notary.Notary
+	err := logtest.LoseTail(t, func(log *eventlog.JetStream) logtest.Follower {
+		w.config.Log = log
+		n = w.open()
+		return logtest.Follower{Run: n.Run, Reached: n.Wait}
+	})
+	misfit, ok := errors.AsType[*fold.MisfitError](err)
+	if !ok || misfit.Core != "notary" || !strings.Contains(err.Error(), "holds the fact") {
+		t.Errorf("got %v, want a MisfitError of the notary", err)
+	}
+	if n.Size() != 120 {
+		t.Errorf("a tree of %d facts is shown, want the 120 of before", n.Size())
+	}
 }
 
 // slow is a log of which a reading gets no more than so many facts at a time, as one of a server does.

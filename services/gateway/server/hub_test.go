@@ -3,12 +3,15 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/eventlog/logtest"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/rules"
@@ -270,4 +273,28 @@ func derivedIfNeedBe(f fact.Fact) fact.Record {
 		r.Derivation = fact.Derivation{Cause: 1, Index: 0, Count: 1}
 	}
 	return r
+}
+
+// TestHubTailLost: a hub that runs ends with a RewrittenError when the log comes back from an older copy and others write.
+func TestHubTailLost(t *testing.T) {
+	t.Parallel()
+	quiet := slog.New(slog.DiscardHandler)
+	err := logtest.LoseTail(t, func(log *eventlog.JetStream) logtest.Follower {
+		runner, err := fold.Open(t.Context(), fold.Config{Core: gateway.Core{}, Log: log, View: view.NewMemory(), Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		folded := make(chan error, 1)
+		go func() { folded <- runner.Run(ctx) }()
+		t.Cleanup(func() { cancel(); <-folded }) // it finds out too
+		end, err := eventlog.End(t.Context(), log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logtest.Follower{Run: newHub(log, end, runner, func(context.Context, fact.Seq) (string, error) { return "", nil }, quiet).run, Reached: runner.Wait}
+	})
+	if _, ok := errors.AsType[*eventlog.RewrittenError](err); !ok || !strings.Contains(err.Error(), "watchers") {
+		t.Errorf("got %v, want a RewrittenError of the watchers", err)
+	}
 }
