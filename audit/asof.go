@@ -20,8 +20,9 @@ import (
 	"pinfold/services/tap"
 )
 
-// Moment says up to where a log is folded: up to a sequence, or up to the last fact before the first one that was stored
-// later than an instant. The zero Moment is the end of the log.
+// Moment says up to where a log is folded: up to a sequence, or up to the last fact that was stored by an instant. Where the
+// log's clock was wrong for a while, stored times go back, and facts before that one may bear a later time: only the order of
+// the log says what was known when. The zero Moment is the end of the log.
 type Moment struct {
 	seq     fact.Seq
 	instant fact.UnixMilli
@@ -40,9 +41,29 @@ func ParseMoment(text string) (Moment, error) {
 	return Moment{instant: fact.UnixMilli(t.UnixMilli()), text: text}, nil
 }
 
-func (m Moment) before(next eventlog.Message) bool {
-	return m.seq > 0 && next.Seq > m.seq || m.instant > 0 && next.Stored > m.instant
+// in returns the moment as a sequence of the log, which is read for that where it is an instant.
+func (m Moment) in(ctx context.Context, messages iter.Seq2[eventlog.Message, error]) (Moment, error) {
+	if m.instant == 0 {
+		return m, nil
+	}
+	for next, err := range messages {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return m, err
+		}
+		if next.Stored <= m.instant {
+			m.seq = next.Seq
+		}
+	}
+	if m.seq == 0 {
+		return m, fmt.Errorf("moment %s: no fact was stored by then", m.text)
+	}
+	return m, nil
 }
+
+func (m Moment) before(next eventlog.Message) bool { return m.seq > 0 && next.Seq > m.seq }
 
 // Place is where a state stands in the log: the last fact that was folded.
 type Place struct {
@@ -74,13 +95,16 @@ func newRecorded(until Moment, cores []fold.Core, wanted ...fact.Family) *record
 	return r
 }
 
+// run goes through the messages, twice where the moment is an instant.
 func (r *recorded) run(ctx context.Context, messages iter.Seq2[eventlog.Message, error]) error {
+	var err error
+	if r.until, err = r.until.in(ctx, messages); err != nil {
+		return err
+	}
 	if err := replay(ctx, messages, r.stores, r.take); err != nil {
 		return err
 	}
 	switch {
-	case r.at.Seq == 0 && r.until.instant > 0:
-		return fmt.Errorf("moment %s: no fact was stored by then", r.until.text)
 	case r.at.Seq == 0:
 		return errors.New("the log is empty")
 	case r.at.Seq < r.until.seq:
@@ -125,7 +149,8 @@ type LeaderPlace struct {
 }
 
 // LeaderboardAt returns the first places, at most limit, of the ranking at a moment, by folding the recorded facts up to
-// there. The errors are those of the messages, an *eventlog.DecodeError, the context's, and that of a moment outside the log.
+// there. The messages are gone through from the first one, and where the moment is an instant a second time. The errors are
+// theirs, an *eventlog.DecodeError, the context's, and that of a moment outside the log.
 func LeaderboardAt(ctx context.Context, messages iter.Seq2[eventlog.Message, error], until Moment, limit int) (Leaderboard, error) {
 	r := newRecorded(until, []fold.Core{rewards.Core{}})
 	if err := r.run(ctx, messages); err != nil {
@@ -181,8 +206,8 @@ type StepsDone struct {
 	GoalReached bool   `json:"goal_reached"`
 }
 
-// WearerAt returns what there was of a wearer at a moment, by folding the recorded facts up to there. The errors are as
-// LeaderboardAt has them, and that of a wearer who was not paired with a pin by then.
+// WearerAt returns what there was of a wearer at a moment, by folding the recorded facts up to there. Messages and errors are
+// as LeaderboardAt has them, and that of a wearer who was not paired with a pin by then.
 func WearerAt(ctx context.Context, messages iter.Seq2[eventlog.Message, error], until Moment, w fact.WearerID) (WearerState, error) {
 	r := newRecorded(until, []fold.Core{tap.Core{}, rewards.Core{}, steps.Core{}}, fact.Award)
 	m := memory{wearer: w, formed: map[fact.Seq]fact.UnixMilli{}, given: map[rewards.AwardID]Given{}}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pinfold/audit"
 	"pinfold/crowd"
@@ -245,12 +246,35 @@ func TestMoments(t *testing.T) {
 			}
 		}
 	}
-	// A fact that was stored later ends it, whatever comes behind.
-	jumped := slices.Clone(messages)
-	jumped[9].Stored = jumped[9].Stored.Add(1e15)
-	got, err := audit.LeaderboardAt(context.Background(), each(jumped, nil), moment(t, jumped[20].Stored.String()), 1)
-	if err != nil || got.At.Seq != 9 {
-		t.Errorf("error %v, sequence %d, want 9", err, got.At.Seq)
+}
+
+// TestMomentsOfAWrongClock asks for instants in a log whose own clock was ahead for a while, and was set back.
+func TestMomentsOfAWrongClock(t *testing.T) {
+	w, _ := cleanWorld(t)
+	messages := slices.Clone(w.messages())
+	ahead := fact.UnixMilli(0).Add(15 * 365 * 24 * time.Hour)
+	for i := 9; i < 15; i++ {
+		messages[i].Stored += ahead
+	}
+	for text, want := range map[string]fact.Seq{
+		messages[8].Stored.String():                  9,
+		messages[8].Stored.Add(999e6).String():       9,
+		messages[20].Stored.String():                 21, // not 9: the jump hides nothing that was stored by then
+		messages[11].Stored.String():                 fact.Seq(len(messages)),
+		messages[9].Stored.Add(-time.Hour).String():  fact.Seq(len(messages)),
+		messages[40].Stored.Add(999e6).String():      41,
+		messages[len(messages)-1].Stored.String():    fact.Seq(len(messages)),
+		(messages[8].Stored + ahead + 2000).String(): fact.Seq(len(messages)),
+	} {
+		for i := range messages { // of those that were stored at once, the last
+			if messages[i].Seq > want && messages[i].Stored == messages[want-1].Stored {
+				want = messages[i].Seq
+			}
+		}
+		got, err := audit.LeaderboardAt(context.Background(), each(messages, nil), moment(t, text), 1)
+		if err != nil || got.At.Seq != want {
+			t.Errorf("at %s: error %v, sequence %d, want %d", text, err, got.At.Seq, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 
@@ -14,21 +15,34 @@ import (
 	"pinfold/internal/fact"
 )
 
-// The first golden log: an archive of every kind of fact, and the report of it. Neither is ever made again: what a log of
-// that day proved, it proves for ever. A new kind of fact or a new fold means a new golden log beside it.
-const (
-	goldenLog    = "testdata/golden-log-1.pinfold"
-	goldenReport = "testdata/golden-log-1.json"
-)
+// The golden logs: archives of every kind of fact that there was, and the report of each. None is ever made again: what a
+// log of that day proved, it proves for ever. A new kind of fact or a new fold means a new golden log beside them: it is what
+// makeGoldenLog makes.
+var goldenLogs = []struct {
+	name  string
+	kinds int // of everyFact
+}{
+	{"testdata/golden-log-1", 20},
+	{"testdata/golden-log-2", 22}, // times that are corrected, marks of all pins, a restore
+}
 
-var makeLog = flag.Bool("make-golden-log", false, "make the golden log, if it is not there")
+var makeLog = flag.Bool("make-golden-log", false, "make the last golden log, if it is not there")
 
-// TestGoldenLog verifies the golden log.
+// TestGoldenLog verifies the golden logs.
 func TestGoldenLog(t *testing.T) {
 	if *makeLog {
-		makeGoldenLog(t)
+		makeGoldenLog(t, goldenLogs[len(goldenLogs)-1].name)
 	}
-	archive, err := os.ReadFile(goldenLog)
+	for _, g := range goldenLogs {
+		t.Run(filepath.Base(g.name), func(t *testing.T) { testGoldenLog(t, g.name, everyFact[:g.kinds]) })
+	}
+	if last := goldenLogs[len(goldenLogs)-1]; last.kinds != len(everyFact) {
+		t.Errorf("the last golden log has %d kinds of facts of %d", last.kinds, len(everyFact))
+	}
+}
+
+func testGoldenLog(t *testing.T, name string, want []fact.Fact) {
+	archive, err := os.ReadFile(name + ".pinfold")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,31 +64,32 @@ func TestGoldenLog(t *testing.T) {
 		messages = append(messages, m)
 		kinds[reflect.TypeOf(e.Fact).Name()] = true
 	}
-	for _, f := range everyFact {
+	for _, f := range want {
 		if !kinds[reflect.TypeOf(f).Name()] {
 			t.Errorf("the golden log has no %T", f)
 		}
 	}
-	var want audit.Report
-	text, err := os.ReadFile(goldenReport)
+	var report audit.Report
+	text, err := os.ReadFile(name + ".json")
 	if err == nil {
-		err = json.Unmarshal(text, &want)
+		err = json.Unmarshal(text, &report)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := audit.Verify(t.Context(), reader.Header().Games, each(messages, nil), audit.Options{})
+	h := reader.Header()
+	got, err := audit.Verify(t.Context(), h.Games, each(messages, nil), audit.Options{Epoch: h.Epoch, Kept: h.Kept})
 	if err != nil {
 		t.Fatal(err)
 	}
 	gotText, _ := json.Marshal(got)
-	wantText, _ := json.Marshal(want)
+	wantText, _ := json.Marshal(report)
 	if !bytes.Equal(gotText, wantText) || got.Verdict != audit.Clean {
 		t.Errorf("got %s, want %s", gotText, wantText)
 	}
 }
 
-// everyFact has one fact of each kind.
+// everyFact has one fact of each kind, in the order in which they came to be.
 var everyFact = []fact.Fact{
 	fact.PinRegistered{},
 	fact.PinPaired{},
@@ -96,14 +111,17 @@ var everyFact = []fact.Fact{
 	fact.BackgroundUnlocked{},
 	fact.MedalAwarded{},
 	fact.StepGoalReached{},
+	fact.TimeCorrected{},
+	fact.Restored{},
 }
 
 // makeGoldenLog makes the golden log where there is none.
-func makeGoldenLog(t *testing.T) {
-	if _, err := os.Stat(goldenLog); !errors.Is(err, os.ErrNotExist) {
+func makeGoldenLog(t *testing.T, name string) {
+	if _, err := os.Stat(name + ".pinfold"); !errors.Is(err, os.ErrNotExist) {
 		return
 	}
 	w, all := cleanWorld(t)
+	blocked, _ := find[fact.Blocked](t, w.messages(), 0)
 	formed := w.derived(fact.Friendship, func(e fact.Entry) bool { _, ok := e.Fact.(fact.FriendshipFormed); return ok })
 	medals := w.derived(fact.Award, func(e fact.Entry) bool { _, ok := e.Fact.(fact.MedalAwarded); return ok })
 	unlocked := w.derived(fact.Award, func(e fact.Entry) bool { _, ok := e.Fact.(fact.BackgroundUnlocked); return ok })
@@ -111,8 +129,11 @@ func makeGoldenLog(t *testing.T) {
 	medal, background := medals[0], unlocked[0].Fact.(fact.BackgroundUnlocked)
 	changed := verifyRules()
 	changed.Medals.Gold = 5
-	w.add(fact.Unblocked{Wearer: wearerOf(all[5]), Other: wearerOf(all[4])})
-	w.add(fact.FriendshipRevoked{Friendship: last.Derivation.Cause, Reason: fact.RevokedError})
+	by := fact.Order{Session: fact.SessionID{7}, Operator: "desk-3"}
+	unblocked := w.add(fact.Unblocked{Wearer: wearerOf(all[5]), Other: wearerOf(all[4]), After: fact.Seq(blocked + 1), Order: by})
+	w.add(fact.Blocked{Wearer: wearerOf(all[5]), Pin: all[5].ID(), Other: wearerOf(all[4]), After: unblocked})
+	w.wrongClock(all[0], all[1])
+	w.add(fact.FriendshipRevoked{Friendship: last.Derivation.Cause, Reason: fact.RevokedError, Order: by})
 	w.add(fact.AwardRevoked{Cause: medal.Derivation.Cause, Index: medal.Derivation.Index, Reason: fact.RevokedError})
 	w.add(fact.BackgroundChosen{Wearer: background.Wearer, Background: background.Background})
 	w.add(fact.RulesAdopted{Rules: changed})
@@ -123,8 +144,13 @@ func makeGoldenLog(t *testing.T) {
 	w.now += 15 * 24 * 60 * 60 * 1000
 	w.add(fact.TimePassed{Time: w.now})
 
-	archive := archiveOf(t, audit.Header{Games: verifyGames, Epoch: 1, First: 1, CreatedBy: "pinfold, a golden log"}, w.messages())
-	report, err := audit.Verify(t.Context(), verifyGames, each(w.messages(), nil), audit.Options{})
+	kept := w.messages()
+	w.add(fact.Restored{Epoch: 2, Kept: fact.Seq(len(kept)), Root: rootOf(t, kept), Operator: by.Operator})
+	w.add(fact.TimePassed{Time: w.now})
+
+	h := audit.Header{Games: verifyGames, Epoch: 2, First: 1, Kept: fact.Seq(len(kept)), CreatedBy: "pinfold, a golden log"}
+	archive := archiveOf(t, h, w.messages())
+	report, err := audit.Verify(t.Context(), verifyGames, each(w.messages(), nil), audit.Options{Epoch: h.Epoch, Kept: h.Kept})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +158,7 @@ func makeGoldenLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, content := range map[string][]byte{goldenLog: archive, goldenReport: append(text, '\n')} {
+	for path, content := range map[string][]byte{name + ".pinfold": archive, name + ".json": append(text, '\n')} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"testing"
+	"time"
 
 	"pinfold/audit"
 	"pinfold/crowd"
@@ -236,6 +237,31 @@ func cleanWorld(t testing.TB) (*verifyWorld, []*crowd.Pin) {
 	}
 	w.add(fact.Blocked{Wearer: wearerOf(all[5]), Pin: all[5].ID(), Counter: 1000, Other: wearerOf(all[4])})
 	return w, all
+}
+
+// wrongClock lets the log's clock run 15 years ahead, and be set right. Two pins meet before, and are heard on both sides of
+// the correction; they meet after it, and what waits then expires in its time. More halves fall due by the jump than one
+// fact may note.
+func (w *verifyWorld) wrongClock(a, b *crowd.Pin) {
+	w.add(fact.TimePassed{Time: w.now})
+	for range 500 {
+		lonely, _ := w.halves(a, b)
+		w.add(lonely)
+	}
+	w.now = w.now.Add(15 * 365 * 24 * time.Hour)
+	w.add(fact.TimePassed{Time: w.now})
+	first, second := w.halves(a, b)
+	w.add(first)
+	w.walk(a, 700)
+	w.now = w.now.Add(-15 * 365 * 24 * time.Hour)
+	w.add(fact.TimeCorrected{Time: w.now, Order: fact.Order{Operator: "desk-3"}})
+	w.add(second)
+	w.walk(b, 900)
+	w.meet(a, b)
+	lonely, _ := w.halves(a, b)
+	w.add(lonely)
+	w.now = w.now.Add(15 * 24 * time.Hour)
+	w.add(fact.TimePassed{Time: w.now})
 }
 
 func (w *verifyWorld) pinOf(id fact.WearerID) *crowd.Pin {

@@ -27,16 +27,16 @@ func (e *disagreeError) Unwrap() error { return &brokenError{findings: 1} }
 
 // Run prints how the two relate and returns a *disagreeError unless one begins with the other.
 func (c *auditCompareCommand) Run(s *session) error {
-	a, closeA, err := openArchive(c.A)
+	a, fileA, err := openArchive(c.A)
 	if err != nil {
 		return err
 	}
-	defer closeA()
-	b, closeB, err := openArchive(c.B)
+	defer fileA.Close() //nolint:errcheck // it was only read
+	b, fileB, err := openArchive(c.B)
 	if err != nil {
 		return err
 	}
-	defer closeB()
+	defer fileB.Close() //nolint:errcheck // it was only read
 	result, err := audit.Compare(s.ctx, a, b)
 	if err != nil {
 		return interrupted(err)

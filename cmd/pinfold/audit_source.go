@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 
@@ -30,7 +31,8 @@ type scratchFlags struct {
 	Scratch string `help:"Folder of temporary files, some hundred bytes for each fact. Without it the system's is used, which may be in memory." type:"existingdir" placeholder:"DIR"`
 }
 
-// logSource is a log that is read once, from its first fact, until it is closed.
+// logSource is a log that is read from its first fact, until it is closed. It can be read again, but for an archive that
+// comes out of a pipe.
 type logSource struct {
 	games    string
 	epoch    uint32
@@ -60,17 +62,37 @@ func (f sourceFlags) source(s *session) (logSource, error) {
 
 // archive opens the archive. Of which Games it is, it says itself.
 func (f sourceFlags) archive() (logSource, error) {
-	reader, closeFile, err := openArchive(f.File)
+	reader, file, err := openArchive(f.File)
 	if err != nil {
 		return logSource{}, err
 	}
+	closeFile := func() { file.Close() } //nolint:errcheck // it was only read
 	head := reader.Header()
-	return logSource{games: head.Games, epoch: head.Epoch, kept: head.Kept, messages: reader.Messages(), close: closeFile}, nil
+	return logSource{games: head.Games, epoch: head.Epoch, kept: head.Kept, messages: rereadable(file, reader), close: closeFile}, nil
 }
 
-// openArchive opens an archive, which is only read, until closeFile is called.
-func openArchive(path string) (reader *audit.Reader, closeFile func(), err error) {
-	file, err := os.Open(path)
+// rereadable goes through the facts of the archive, of which nothing but the header was read, and each time anew.
+func rereadable(file *os.File, reader *audit.Reader) iter.Seq2[eventlog.Message, error] {
+	next := func() (*audit.Reader, error) { return reader, nil }
+	return func(yield func(eventlog.Message, error) bool) {
+		r, err := next()
+		if err != nil {
+			yield(eventlog.Message{}, fmt.Errorf("%s: read it again: %w", file.Name(), err))
+			return
+		}
+		next = func() (*audit.Reader, error) {
+			if _, err := file.Seek(0, io.SeekStart); err != nil {
+				return nil, err
+			}
+			return audit.NewReader(file)
+		}
+		r.Messages()(yield)
+	}
+}
+
+// openArchive opens an archive, which is only read, and reads its header.
+func openArchive(path string) (reader *audit.Reader, file *os.File, err error) {
+	file, err = os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +101,7 @@ func openArchive(path string) (reader *audit.Reader, closeFile func(), err error
 		file.Close() //nolint:errcheck // it was only read
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return reader, func() { file.Close() }, nil //nolint:errcheck // it was only read
+	return reader, file, nil
 }
 
 // folded returns the messages, with a progress bar where there is a terminal.

@@ -1,7 +1,9 @@
 package roster_test
 
 import (
+	"bytes"
 	"maps"
+	"slices"
 	"testing"
 
 	"pinfold/internal/fact"
@@ -111,6 +113,8 @@ func TestApply(t *testing.T) {
 			name: "other facts have no effect",
 			steps: []step{
 				{fact.RulesAdopted{}, false},
+				{fact.Restored{Epoch: 2, Kept: 1}, false},
+				{fact.TimeCorrected{Time: -1}, false},
 				{fact.HalfReported{Half: fact.Half{Pin: pinA}}, false},
 				{fact.StepsReported{}, false},
 				{fact.Unfriended{Wearer: ann, Pin: pinA}, false},
@@ -191,6 +195,104 @@ func wantRoster(t *testing.T, store view.Store, pins map[fact.PinID]roster.Pin, 
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestPinsOf lists the pins of wearers: those that were ever paired with them, by one that took effect.
+func TestPinsOf(t *testing.T) {
+	store := view.NewMemory()
+	keyC := fact.PublicKey{0xc}
+	for i, f := range []fact.Fact{
+		registered(keyA), registered(keyB), registered(keyC), paired(pinA, ann), paired(pinB, bob), paired(pinA, bob),
+		paired(keyC.PinID(), ann), retired(pinA), erased(bob), paired(fact.PinID{1}, ann),
+	} {
+		apply(t, store, fact.Entry{Seq: fact.Seq(i + 1), Record: fact.Record{Fact: f}})
+	}
+	err := store.View(func(r view.Reader) error {
+		for w, want := range map[fact.WearerID][]fact.PinID{ann: {pinA, keyC.PinID()}, bob: {pinB}, {3}: nil} {
+			slices.SortFunc(want, func(a, b fact.PinID) int { return bytes.Compare(a[:], b[:]) })
+			var got []fact.PinID
+			for id, pin := range roster.PinsOf(r, w) {
+				if p, _ := roster.PinByID(r, id); p != pin || pin.Wearer != w {
+					t.Errorf("%v of %v: got %+v, want %+v", id, w, pin, p)
+				}
+				got = append(got, id)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%v: got the pins %v, want %v", w, got, want)
+			}
+			for id := range roster.PinsOf(r, w) { // one is enough for some
+				if id != want[0] {
+					t.Errorf("%v: got the first pin %v, want %v", w, id, want[0])
+				}
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCount counts before a pin is registered, paired and retired, and behind each of these.
+func TestCount(t *testing.T) {
+	store := view.NewMemory()
+	count := func(counter, want fact.Counter, known bool) {
+		t.Helper()
+		err := store.Update(func(tx kv.Tx) error {
+			returned, gotKnown := roster.Count(tx, pinA, counter)
+			p, _ := roster.PinByID(tx, pinA)
+			if p.Counter != want || returned != p || gotKnown != known {
+				t.Errorf("counted %d: got %+v and %+v, registered %v, want the counter %d, registered %v", counter, returned, p, gotKnown, want, known)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	count(0, 0, false)
+	count(7, 7, false)
+	count(5, 7, false)
+	for i, f := range []fact.Fact{registered(keyA), paired(pinA, ann), retired(pinA)} {
+		if !apply(t, store, fact.Entry{Seq: fact.Seq(i + 1), Record: fact.Record{Fact: f}}) {
+			t.Errorf("%T of a pin that was counted: got no effect", f)
+		}
+		last := fact.Counter(7 + i)
+		count(last, last, true)
+		count(last+1, last+1, true)
+	}
+	wantRoster(t, store, map[fact.PinID]roster.Pin{pinA: {Key: keyA, Wearer: ann, Paired: 2, Retired: 3, Counter: 10}}, nil)
+}
+
+// TestCorrected is the rest of rule 4: the time goes to where it is set, and passes on from there.
+func TestCorrected(t *testing.T) {
+	store := view.NewMemory()
+	passed := func(at fact.UnixMilli) fact.Fact { return fact.TimePassed{Time: at} }
+	corrected := func(at fact.UnixMilli) fact.Fact { return fact.TimeCorrected{Time: at} }
+	for i, tt := range []struct {
+		name   string
+		fact   fact.Fact
+		stored fact.UnixMilli
+		want   fact.UnixMilli
+	}{
+		{"a wrong clock, and the log's too", passed(9000), 9000, 9000},
+		{"back", corrected(100), 110, 100},
+		{"to where it is", corrected(100), 120, 100},
+		{"passing on", passed(130), 130, 130},
+		{"the old time again", passed(9000), 140, 140},
+		{"on", corrected(200), 250, 200},
+		{"no further than it was stored", corrected(900), 300, 300},
+		{"before the epoch", corrected(-7), 310, 0},
+		{"on again", passed(50), 320, 50},
+		{"stored before the epoch", corrected(400), -1, 0},
+	} {
+		e := fact.Entry{Seq: fact.Seq(i + 1), Stored: tt.stored, Record: fact.Record{Fact: tt.fact}}
+		apply(t, store, e)
+		if got := now(t, store); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -16,19 +16,22 @@ const maxFindings = 100
 // Check verifies everything that holds of a view between two steps, and returns all that does not hold:
 //
 //  1. Every key and value has the length of its layout.
-//  2. Records and due index name each other. A pending record names its pin's wearer. No tap has two records that are
-//     pending and live: they would have met.
+//  2. Records and due index name each other, each in the era of its record; only the last era lasts. A pending record names
+//     its pin's wearer. No tap has two records that are pending and live: they would have met.
 //  3. A pair is friends exactly when the friendship that it names is current; a pair of friends is not blocked; a
-//     revoked pair's friendship was revoked. A mark is by a pin of its side's wearer.
+//     revoked pair's friendship was revoked. Marks are of pins that were paired with their side's wearer by its last
+//     command, each once.
 //  4. The lists of friends hold every current friendship twice, once with each of the two, and nothing else; each
 //     wearer's count is the length of the list.
 //  5. The outcomes add up to the reported halves (invariant 4), and the totals to what the view holds.
 func Check(r kv.Reader) error {
-	c := checker{r: r}
+	c := checker{r: r, eras: eras{{limit: noLimit}}}
 	c.checkLayouts()
 	if c.findings != nil { // what follows could not be read
 		return errors.Join(c.findings...)
 	}
+	c.eras = getEras(r)
+	c.checkEras()
 	c.checkHalves()
 	c.checkDue()
 	c.checkPairs()
@@ -40,6 +43,7 @@ func Check(r kv.Reader) error {
 
 type checker struct {
 	r        kv.Reader
+	eras     eras
 	findings []error
 	counted  Tally // what the buckets hold, as far as they can tell
 }
@@ -57,11 +61,14 @@ func (c *checker) checkLayouts() {
 	}{
 		{bucketHalf, func(k, v int) bool { return k == halfKeySize && (v == doneSize || v == pendingSize) }},
 		{bucketDue, func(k, v int) bool { return k == dueKeySize && v == halfKeySize }},
-		{bucketPair, func(k, v int) bool { return k == pairKeySize && (v == pairSize || v == markedPairSize) }},
+		{bucketEra, func(k, v int) bool { return k == len(erasKey) && v%eraSize == 0 }},
 		{bucketFriend, func(k, v int) bool { return k == wearerSize && v == countSize || k == friendKeySize && v == wearerSize }},
 		{bucketFriendship, func(k, v int) bool { return k == friendshipKeySize && v == friendshipSize }},
 		{bucketTotal, func(k, v int) bool { return k == len(tallyKey) && v == tallySize }},
 		{bucketSchedule, func(k, v int) bool { return k == len(scheduleKey) && v == scheduleSize }},
+	}
+	for k, v := range c.r.Scan(bucketPair, nil, nil) {
+		c.want(len(k) == pairKeySize && pairFits(v), "bucket %s, key %x: %d bytes of key and %d of value", bucketPair, k, len(k), len(v))
 	}
 	for _, l := range layouts {
 		for k, v := range c.r.Scan(l.bucket, nil, nil) {
@@ -70,26 +77,38 @@ func (c *checker) checkLayouts() {
 	}
 }
 
+func (c *checker) checkEras() {
+	for i, e := range c.eras {
+		lasts := i == len(c.eras)-1
+		c.want(lasts == (e.limit == noLimit), "era %v has the limit %v, and of %d eras is number %d", e.seq, e.limit, len(c.eras), i+1)
+		c.want(i == 0 || c.eras[i-1].seq < e.seq, "era %v does not come before era %v", c.eras[max(i, 1)-1].seq, e.seq)
+		c.want(!lasts || e.dead == 0, "era %v lasts, and up to %v all is dead", e.seq, e.dead)
+	}
+}
+
 func (c *checker) checkHalves() {
 	now := roster.Now(c.r)
 	var last half
+	var lastLive bool
 	for k, v := range c.r.Scan(bucketHalf, nil, nil) {
 		h := decodeHalf(k, v)
-		c.want(bytes.Equal(c.r.Get(bucketDue, dueKey(h.deadline, h.seq)), k), "half %v is not in the due index", h.seq)
+		era := c.eras.at(h.seq)
+		live := !era.overdue(h.deadline, now)
+		c.want(bytes.Equal(c.r.Get(bucketDue, dueKey(era.seq, h.deadline, h.seq)), k), "half %v is not in the due index", h.seq)
 		if h.pending {
 			c.counted.Pending++
 			pin, _ := roster.PinByID(c.r, h.author)
 			c.want(pin.Paired != 0 && pin.Wearer == h.wearer, "half %v is pending for %v, who does not have pin %v", h.seq, h.wearer, h.author)
-			met := last.pending && last.tap == h.tap && last.deadline > now && h.deadline > now
+			met := lastLive && last.pending && last.tap == h.tap && live
 			c.want(!met, "halves %v and %v are both pending", last.seq, h.seq)
 		}
-		last = h
+		last, lastLive = h, live
 	}
 }
 
 func (c *checker) checkDue() {
 	for k, v := range c.r.Scan(bucketDue, nil, nil) {
-		deadline, seq := decodeDueKey(k)
+		_, deadline, seq := decodeDueKey(k) // of the era, checkHalves sees that it is the record's
 		rec := c.r.Get(bucketHalf, v)
 		c.want(rec != nil, "half %v is due and has no record", seq)
 		if rec != nil {
@@ -103,15 +122,26 @@ func (c *checker) checkPairs() {
 	for k, v := range c.r.Scan(bucketPair, nil, nil) {
 		p := decodePair(k, v)
 		c.want(bytes.Compare(p.lo[:], p.hi[:]) < 0, "pair %v %v is not in ascending order", p.lo, p.hi)
-		c.want(p.standing != friends || p.blocks == [2]bool{}, "pair %v %v is friends and blocked", p.lo, p.hi)
-		for side, w := range []fact.WearerID{p.lo, p.hi} {
-			pin, _ := roster.PinByID(c.r, p.marks[side].pin)
-			c.want(p.marks[side].seq == 0 || pin.Wearer == w, "pair %v %v has a mark by pin %v", p.lo, p.hi, p.marks[side].pin)
-		}
+		c.want(p.standing != friends || !p.sides[0].blocked && !p.sides[1].blocked, "pair %v %v is friends and blocked", p.lo, p.hi)
+		c.checkSide(p, p.lo)
+		c.checkSide(p, p.hi)
 		f, formed := FriendshipByCause(c.r, p.cause)
 		c.want(formed == (p.cause != 0), "pair %v %v: there is no friendship %v", p.lo, p.hi, p.cause)
 		c.want(!formed || f.Lo == p.lo && f.Hi == p.hi, "pair %v %v: friendship %v is another pair's", p.lo, p.hi, p.cause)
 		c.want(p.standing == standingBy(f, formed), "pair %v %v has standing %d, by its friendship %d", p.lo, p.hi, p.standing, standingBy(f, formed))
+	}
+}
+
+func (c *checker) checkSide(p pair, w fact.WearerID) {
+	s := p.of(w)
+	c.want(s.block <= s.last && (s.block != 0 || !s.blocked), "pair %v %v: %v blocked by %v, and ordered last by %v", p.lo, p.hi, w, s.block, s.last)
+	c.want(s.last != 0 || len(s.marks) == 0, "pair %v %v has marks of %v, who ordered nothing", p.lo, p.hi, w)
+	var before fact.PinID
+	for _, m := range s.marks {
+		pin, _ := roster.PinByID(c.r, m.pin)
+		c.want(pin.Paired != 0 && pin.Paired < s.last && pin.Wearer == w, "pair %v %v has a mark of %v by pin %v", p.lo, p.hi, w, m.pin)
+		c.want(bytes.Compare(before[:], m.pin[:]) < 0 && m.counter > 0, "pair %v %v has a mark of pin %v at %d behind pin %v", p.lo, p.hi, m.pin, m.counter, before)
+		before = m.pin
 	}
 }
 

@@ -35,11 +35,52 @@ func TestCheck(t *testing.T) {
 		}, "are both pending"},
 		{"PairDescends", func(tx kv.Tx) { put(tx, pair{lo: ben, hi: anna}) }, "ascending order"},
 		{"FriendsAndBlocked", func(tx kv.Tx) {
-			put(tx, pair{lo: anna, hi: ben, cause: current, standing: friends, blocks: [2]bool{true, false}})
+			put(tx, pair{lo: anna, hi: ben, cause: current, standing: friends, sides: [2]side{{last: 9, block: 9, blocked: true}}})
 		}, "friends and blocked"},
 		{"MarkOfAnother", func(tx kv.Tx) {
-			put(tx, pair{lo: anna, hi: ben, cause: current, standing: friends, marks: [2]mark{{pin: pinOf("ben"), seq: 9}}})
-		}, "has a mark by pin"},
+			putMarks(tx, side{last: 9, marks: []mark{{pinOf("ben"), 1}}})
+		}, "has a mark of " + anna.String() + " by pin"},
+		{"MarkOfLaterPin", func(tx kv.Tx) {
+			putMarks(tx, side{last: 3, marks: []mark{{pinOf("anna"), 1}}})
+		}, "by pin"},
+		{"MarkTwice", func(tx kv.Tx) {
+			putMarks(tx, side{last: 9, marks: []mark{{pinOf("anna"), 1}, {pinOf("anna"), 2}}})
+		}, "behind pin"},
+		{"MarkOfNothing", func(tx kv.Tx) {
+			putMarks(tx, side{last: 9, marks: []mark{{pinOf("anna"), 0}}})
+		}, "at 0"},
+		{"MarkWithoutCommand", func(tx kv.Tx) {
+			put(tx, pair{
+				lo: anna, hi: ben, cause: current, standing: friends,
+				sides: [2]side{{marks: []mark{{pinOf("anna"), 1}}}, {last: 9}},
+			})
+		}, "who ordered nothing"},
+		{"BlockedByNothing", func(tx kv.Tx) { putMarks(tx, side{last: 9, blocked: true}) }, "blocked by 0"},
+		{"BlockBehindLast", func(tx kv.Tx) { putMarks(tx, side{last: 9, block: 10}) }, "blocked by 10, and ordered last by 9"},
+		{"LayoutOfPair", func(tx kv.Tx) {
+			p := pair{sides: [2]side{{last: 9}, {last: 9}}}
+			tx.Put(bucketPair, pairKey(anna, ben), append(p.encode(), 1))
+		}, "bucket pair"},
+		{"LayoutOfMarks", func(tx kv.Tx) {
+			p := pair{sides: [2]side{{last: 9}, {last: 9, marks: []mark{{}}}}}
+			tx.Put(bucketPair, pairKey(anna, ben), p.encode()[:pairSize+2*sideSize+markSize-1])
+		}, "bucket pair"},
+		{"LayoutOfSides", func(tx kv.Tx) {
+			p := pair{sides: [2]side{{last: 9}, {last: 9}}}
+			tx.Put(bucketPair, pairKey(anna, ben), p.encode()[:pairSize+sideSize+2])
+		}, "bucket pair"},
+		{"EraWithoutEnd", func(tx kv.Tx) {
+			putEras(tx, era{limit: noLimit}, era{seq: 5, limit: noLimit})
+		}, "era 0 has the limit"},
+		{"ErasDescend", func(tx kv.Tx) {
+			putEras(tx, era{seq: 5, limit: 1 << 40}, era{seq: 5, limit: noLimit})
+		}, "era 5 does not come before era 5"},
+		{"LastEraEnds", func(tx kv.Tx) { putEras(tx, era{limit: 7}) }, "of 1 eras is number 1"},
+		{"LastEraDies", func(tx kv.Tx) { putEras(tx, era{limit: noLimit, dead: 7}) }, "era 0 lasts"},
+		{"DueInAnotherEra", func(tx kv.Tx) {
+			putEras(tx, era{limit: 1 << 40}, era{seq: 5, limit: noLimit})
+		}, "is not in the due index"},
+		{"LayoutOfEras", func(tx kv.Tx) { tx.Put(bucketEra, erasKey, make([]byte, eraSize+1)) }, "bucket era"},
 		{"PairOfNoFriendship", func(tx kv.Tx) { put(tx, pair{lo: anna, hi: ben, cause: 99}) }, "there is no friendship 99"},
 		{"PairOfAnothersFriendship", func(tx kv.Tx) { put(tx, pair{lo: anna, hi: ben, cause: ended}) }, "is another pair's"},
 		{"PairApart", func(tx kv.Tx) { put(tx, pair{lo: anna, hi: ben, cause: current}) }, "has standing 0"},
@@ -97,7 +138,7 @@ func TestCheckFindingsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.update(func(tx kv.Tx) {
 		for i := range 3 * maxFindings {
-			tx.Put(bucketDue, dueKey(0, fact.Seq(i+1)), halfKey(fact.TapID{}, fact.PinID{}))
+			tx.Put(bucketDue, dueKey(0, 0, fact.Seq(i+1)), halfKey(fact.TapID{}, fact.PinID{}))
 		}
 	})
 	w.view(func(r view.Reader) {
@@ -106,6 +147,13 @@ func TestCheckFindingsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// putMarks gives anna a side between her and ben, who are friends.
+func putMarks(tx kv.Tx, s side) {
+	put(tx, pair{lo: wearerOf("anna"), hi: wearerOf("ben"), cause: 10, standing: friends, sides: [2]side{s}})
+}
+
+func putEras(tx kv.Tx, es ...era) { tx.Put(bucketEra, erasKey, eras(es).encode()) }
 
 func put(tx kv.Tx, p pair) { tx.Put(bucketPair, pairKey(p.lo, p.hi), p.encode()) }
 

@@ -14,13 +14,16 @@ import (
 // big-endian, so that keys sort by number.
 const (
 	bucketHalf       = "half"       // tap id 16, author 8 -> deadline 8, sequence 8; of a pending one also counter 4, wearer 16
-	bucketDue        = "due"        // deadline 8, sequence 8 -> tap id 16, author 8
-	bucketPair       = "pair"       // lo 16, hi 16 -> cause 8, standing 1, blocks 1; with marks also, of lo and then of hi: pin 8, counter 4, sequence 8
+	bucketDue        = "due"        // era 8, deadline 8, sequence 8 -> tap id 16, author 8
+	bucketEra        = "era"        // "all" -> of each era: its sequence 8, limit 8, dead 8; see file era.go
+	bucketPair       = "pair"       // lo 16, hi 16 -> cause 8, standing 1; after commands also, of lo and then of hi: a side as below
 	bucketFriend     = "friend"     // wearer 16, inverted cause 8 -> friend 16; wearer 16 alone -> count 4, of a wearer with friends
-	bucketFriendship = "friendship" // cause 8 -> lo 16, hi 16, tap id 16, mate 8, sequence of its end 8, ending 1
+	bucketFriendship = "friendship" // cause 8 -> lo 16, hi 16, tap id 16, mate 8, sequence of its end 8, ending 1, ended by 1
 	bucketTotal      = "total"      // "all" -> the sums of Tally, 8 each
 	bucketSchedule   = "schedule"   // "now" -> pending for 8, opens 8, closes 8, upload grace 8; all in milliseconds
 )
+
+// A side of a pair is: last command 8, last block command 8, blocked 1, number of marks 4, and each mark: pin 8, counter 4.
 
 // The sizes of keys and values, as above.
 const (
@@ -28,15 +31,16 @@ const (
 	halfKeySize       = 16 + 8
 	doneSize          = 8 + 8
 	pendingSize       = doneSize + 4 + wearerSize
-	dueKeySize        = 8 + 8
+	dueKeySize        = 8 + 8 + 8
+	eraSize           = 8 + 8 + 8
 	pairKeySize       = 2 * wearerSize
-	pairSize          = 8 + 1 + 1
-	markSize          = 8 + 4 + 8
-	markedPairSize    = pairSize + 2*markSize
+	pairSize          = 8 + 1
+	sideSize          = 8 + 8 + 1 + 4
+	markSize          = 8 + 4
 	friendKeySize     = wearerSize + 8
 	countSize         = 4
 	friendshipKeySize = 8
-	friendshipSize    = 2*wearerSize + 16 + 8 + 8 + 1
+	friendshipSize    = 2*wearerSize + 16 + 8 + 8 + 1 + 1
 	tallySums         = 8 + len(Tally{}.Refused) - 1
 	tallySize         = 8 * tallySums
 	scheduleSize      = 4 * 8
@@ -83,13 +87,40 @@ func (h half) encode() []byte {
 	return v
 }
 
-func dueKey(deadline fact.UnixMilli, seq fact.Seq) []byte {
-	k := binary.BigEndian.AppendUint64(make([]byte, 0, dueKeySize), uint64(deadline))
+func dueKey(era fact.Seq, deadline fact.UnixMilli, seq fact.Seq) []byte {
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, dueKeySize), uint64(era))
+	k = binary.BigEndian.AppendUint64(k, uint64(deadline))
 	return binary.BigEndian.AppendUint64(k, uint64(seq))
 }
 
-func decodeDueKey(k []byte) (fact.UnixMilli, fact.Seq) {
-	return fact.UnixMilli(binary.BigEndian.Uint64(k)), fact.Seq(binary.BigEndian.Uint64(k[8:]))
+func decodeDueKey(k []byte) (era fact.Seq, deadline fact.UnixMilli, seq fact.Seq) {
+	return fact.Seq(binary.BigEndian.Uint64(k)), fact.UnixMilli(binary.BigEndian.Uint64(k[8:])), fact.Seq(binary.BigEndian.Uint64(k[16:]))
+}
+
+// eraPrefix begins the dueKeys of an era.
+func eraPrefix(era fact.Seq) []byte { return binary.BigEndian.AppendUint64(nil, uint64(era)) }
+
+var erasKey = []byte("all")
+
+func decodeEras(v []byte) eras {
+	es := make(eras, 0, len(v)/eraSize+1) // and one that may come
+	for ; len(v) > 0; v = v[eraSize:] {
+		es = append(es, era{
+			seq: fact.Seq(binary.BigEndian.Uint64(v)), limit: fact.UnixMilli(binary.BigEndian.Uint64(v[8:])),
+			dead: fact.UnixMilli(binary.BigEndian.Uint64(v[16:])),
+		})
+	}
+	return es
+}
+
+func (es eras) encode() []byte {
+	v := make([]byte, 0, len(es)*eraSize)
+	for _, e := range es {
+		v = binary.BigEndian.AppendUint64(v, uint64(e.seq))
+		v = binary.BigEndian.AppendUint64(v, uint64(e.limit))
+		v = binary.BigEndian.AppendUint64(v, uint64(e.dead))
+	}
+	return v
 }
 
 // pair is what two wearers are to each other, and its key.
@@ -97,8 +128,7 @@ type pair struct {
 	lo, hi   fact.WearerID
 	cause    fact.Seq // of the current friendship, or else of the last one; 0 = there never was one
 	standing standing
-	blocks   [2]bool // by lo, by hi
-	marks    [2]mark // of lo's commands, of hi's
+	sides    [2]side // what lo ordered, what hi did
 }
 
 // standing says whether the pair is friends.
@@ -110,12 +140,19 @@ const (
 	revoked                 // never again
 )
 
-// mark remembers the last command by which one side of a pair ended or blocked a friendship. A half of that side which
-// was signed before it forms nothing.
+// side is what one of a pair ordered by Unfriended, Blocked and Unblocked, as far as they took effect.
+type side struct {
+	last    fact.Seq // the last of these commands; 0 = there was none
+	block   fact.Seq // the last Blocked or Unblocked; 0 = there was none
+	blocked bool     // that was a Blocked
+	marks   []mark   // of the author's pins, in the order of their ids; a pin without one counts as marked at 0
+}
+
+// mark remembers the highest counter that a pin had signed with by its wearer's last command. What it signed up to there
+// forms nothing.
 type mark struct {
 	pin     fact.PinID
 	counter fact.Counter
-	seq     fact.Seq // of the command; 0 = no mark
 }
 
 // newPair returns the record of two wearers who have none yet.
@@ -126,10 +163,20 @@ func newPair(a, b fact.WearerID) pair {
 	return pair{lo: a, hi: b}
 }
 
-// side returns the place of one of the two wearers in blocks and marks.
-func (p *pair) side(w fact.WearerID) int {
+// of returns the side of one of the two wearers.
+func (p *pair) of(w fact.WearerID) *side {
 	if w == p.hi {
-		return 1
+		return &p.sides[1]
+	}
+	return &p.sides[0]
+}
+
+// mark returns the counter up to which halves of the pin form nothing.
+func (s *side) mark(pin fact.PinID) fact.Counter {
+	for _, m := range s.marks {
+		if m.pin == pin {
+			return m.counter
+		}
 	}
 	return 0
 }
@@ -153,37 +200,68 @@ func decodePair(k, v []byte) pair {
 		hi:       fact.WearerID(k[16:]),
 		cause:    fact.Seq(binary.BigEndian.Uint64(v)),
 		standing: standing(v[8]),
-		blocks:   [2]bool{v[9]&1 != 0, v[9]&2 != 0},
 	}
-	for side, v := 0, v[pairSize:]; side < len(p.marks) && len(v) > 0; side, v = side+1, v[markSize:] {
-		p.marks[side] = mark{
-			pin:     fact.PinID(v[:8]),
-			counter: fact.Counter(binary.BigEndian.Uint32(v[8:])),
-			seq:     fact.Seq(binary.BigEndian.Uint64(v[12:])),
-		}
+	if v = v[pairSize:]; len(v) > 0 {
+		v = p.sides[0].decode(v)
+		p.sides[1].decode(v)
 	}
 	return p
 }
 
-func (p *pair) encode() []byte {
-	v := make([]byte, 0, markedPairSize)
-	v = binary.BigEndian.AppendUint64(v, uint64(p.cause))
-	var blocks byte
-	for side, blocked := range p.blocks {
-		if blocked {
-			blocks |= 1 << side
-		}
-	}
-	v = append(v, byte(p.standing), blocks)
-	if p.marks == [2]mark{} {
-		return v
-	}
-	for _, m := range p.marks {
-		v = append(v, m.pin[:]...)
-		v = binary.BigEndian.AppendUint32(v, uint32(m.counter))
-		v = binary.BigEndian.AppendUint64(v, uint64(m.seq))
+// decode reads the side, and returns what stands behind it.
+func (s *side) decode(v []byte) []byte {
+	s.last, s.block = fact.Seq(binary.BigEndian.Uint64(v)), fact.Seq(binary.BigEndian.Uint64(v[8:]))
+	s.blocked = v[16] != 0
+	n := binary.BigEndian.Uint32(v[17:])
+	for v = v[sideSize:]; n > 0; n, v = n-1, v[markSize:] {
+		s.marks = append(s.marks, mark{pin: fact.PinID(v[:8]), counter: fact.Counter(binary.BigEndian.Uint32(v[8:]))})
 	}
 	return v
+}
+
+func (p *pair) encode() []byte {
+	v := make([]byte, 0, pairSize)
+	v = binary.BigEndian.AppendUint64(v, uint64(p.cause))
+	v = append(v, byte(p.standing))
+	if p.sides[0].last == 0 && p.sides[1].last == 0 {
+		return v
+	}
+	for _, s := range p.sides {
+		v = binary.BigEndian.AppendUint64(v, uint64(s.last))
+		v = binary.BigEndian.AppendUint64(v, uint64(s.block))
+		v = append(v, boolByte(s.blocked))
+		v = binary.BigEndian.AppendUint32(v, uint32(len(s.marks)))
+		for _, m := range s.marks {
+			v = append(v, m.pin[:]...)
+			v = binary.BigEndian.AppendUint32(v, uint32(m.counter))
+		}
+	}
+	return v
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// pairFits reports whether the value has the length of its layout.
+func pairFits(v []byte) bool {
+	if len(v) == pairSize {
+		return true
+	}
+	for range 2 {
+		if len(v) < pairSize+sideSize {
+			return false
+		}
+		marks := uint64(binary.BigEndian.Uint32(v[pairSize+sideSize-4:]))
+		if marks*markSize > uint64(len(v)-pairSize-sideSize) {
+			return false
+		}
+		v = v[sideSize+int(marks)*markSize:]
+	}
+	return len(v) == pairSize
 }
 
 // friendKey inverts the cause, so that the newest friendship of a wearer comes first.
@@ -209,6 +287,7 @@ func decodeFriendship(k, v []byte) Friendship {
 		Mate:   fact.Seq(binary.BigEndian.Uint64(v[48:])),
 		Ended:  fact.Seq(binary.BigEndian.Uint64(v[56:])),
 		Ending: fact.Ending(v[64]),
+		by:     v[65],
 	}
 }
 
@@ -219,7 +298,7 @@ func (f Friendship) encode() []byte {
 	v = append(v, f.Tap[:]...)
 	v = binary.BigEndian.AppendUint64(v, uint64(f.Mate))
 	v = binary.BigEndian.AppendUint64(v, uint64(f.Ended))
-	return append(v, byte(f.Ending))
+	return append(v, byte(f.Ending), f.by)
 }
 
 var tallyKey = []byte("all")

@@ -25,6 +25,7 @@ var (
 	halfOps    = []string{"half", "half", "half", "half", "half", "half", "meet", "meet", "meet", "part"}
 	commandOps = []string{"unfriend", "unfriend", "block", "unblock", "unblock", "revoke", "pair", "retire", "erase"}
 	timeOps    = []string{"time", "time"}
+	correctOps = []string{"correct", "jump"}
 	tickOps    = []string{"tick", "tick"} // time that lets nothing fall due
 	oddOps     = []string{"clone", "rules", "register", "mistake", "flood", "other"}
 )
@@ -72,11 +73,15 @@ type life struct {
 	lonely  int                  // halves so far that have no mate anywhere
 	current map[wearers]fact.Seq // the cause of each current friendship
 	last    map[wearers]fact.Seq // the cause of each pair's last friendship
+
+	lastBlock func(by, other fact.WearerID) fact.Seq // as LastBlock has it now
 }
 
 type wearers [2]fact.WearerID
 
-func newLife() *life { return &life{current: map[wearers]fact.Seq{}, last: map[wearers]fact.Seq{}} }
+func newLife(w *world) *life {
+	return &life{current: map[wearers]fact.Seq{}, last: map[wearers]fact.Seq{}, lastBlock: w.lastBlock}
+}
 
 // begin gets most of the small world going.
 func (l *life) begin(pendingFor time.Duration) []fact.Fact {
@@ -137,6 +142,10 @@ func (l *life) facts(o op) []fact.Fact {
 		return []fact.Fact{l.half(o.A%len(lifeTaps), o.B, fact.Counter(o.N))}
 	case "time":
 		return []fact.Fact{l.pass([]int{0, -7, 1, 20, 20, 50, 50, 100}[o.A%8])}
+	case "jump": // a clock that is wrong, and the log's own with it
+		return []fact.Fact{l.pass(1000 + 100*o.A)}
+	case "correct":
+		return []fact.Fact{l.correct(o)}
 	case "tick":
 		return []fact.Fact{l.pass(1)}
 	case "rules":
@@ -155,9 +164,9 @@ func (l *life) facts(o op) []fact.Fact {
 	case "unfriend":
 		return []fact.Fact{fact.Unfriended{Wearer: one, Pin: own, Counter: fact.Counter(o.N), Friendship: l.between(one, other)}}
 	case "block":
-		return []fact.Fact{fact.Blocked{Wearer: one, Pin: own, Counter: fact.Counter(o.N), Other: other}}
+		return []fact.Fact{fact.Blocked{Wearer: one, Pin: own, Counter: fact.Counter(o.N % 12), Other: other, After: l.after(o, one, other)}}
 	case "unblock":
-		return []fact.Fact{fact.Unblocked{Wearer: one, Other: other}}
+		return []fact.Fact{fact.Unblocked{Wearer: one, Other: other, After: l.after(o, one, other)}}
 	case "revoke":
 		if o.N > 6 { // it is for ever
 			return nil
@@ -171,6 +180,27 @@ func (l *life) facts(o op) []fact.Fact {
 		return []fact.Fact{fact.FriendshipFormed{Lo: one, Hi: other}}
 	}
 	panic("no such op: " + o.Kind)
+}
+
+// correct sets the time anywhere, mostly back, by a log whose clock shows anything, mostly more.
+func (l *life) correct(o op) fact.Fact {
+	to := l.now + []fact.UnixMilli{-2000, -1000, -150, -50, -1, 0, 50, 500, -l.now, -l.now - 7}[o.A%10]
+	stored := to + []fact.UnixMilli{0, 0, 5, 100, 1000, -30}[o.B%6]
+	l.now = max(0, min(to, stored))
+	return storedFact{fact.TimeCorrected{Time: to}, stored}
+}
+
+// after names what a block command follows: mostly what it has to, else something that once was, or never.
+func (l *life) after(o op, by, other fact.WearerID) fact.Seq {
+	switch o.B / 3 % 8 {
+	case 0:
+		return 0
+	case 1:
+		return l.lastBlock(other, by)
+	case 2:
+		return l.lastBlock(by, other) - 1
+	}
+	return l.lastBlock(by, other)
 }
 
 // between names the pair's friendship, or one that is no longer current.

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -13,14 +14,16 @@ import (
 // model is the fold again, as dumb as can be: it remembers everything, in slices, and looks through all of it each
 // time. It shares no code with the core but the names of facts.
 type model struct {
+	most     int // expiries of one fact
 	now      fact.UnixMilli
+	lastTime fact.Seq // the last TimeCorrected
 	rules    *fact.Rules
 	pins     []*modelPin
 	erased   []fact.WearerID
 	records  []*modelRecord
 	ships    []*modelFriendship
-	blocks   []modelBlock
-	commands []modelCommand       // the Unfriended and Blocked that took effect
+	halves   []modelHalf          // all that were ever told
+	commands []modelCommand       // the Unfriended, Blocked and Unblocked that took effect
 	outcomes map[fact.Seq]outcome // of every half
 }
 
@@ -35,7 +38,25 @@ type modelRecord struct {
 	half     fact.Half
 	seq      fact.Seq
 	deadline fact.UnixMilli
+	limits   []fact.UnixMilli // of the corrections since
+	overdue  bool             // at one of these corrections, and so for good
+	era      fact.Seq         // the last correction before
 	done     bool
+}
+
+// late reports whether the record does not count any more.
+func (m *model) late(r *modelRecord) bool {
+	deadline := r.deadline
+	for _, limit := range r.limits {
+		deadline = min(deadline, limit)
+	}
+	return r.overdue || deadline <= m.now
+}
+
+type modelHalf struct {
+	seq     fact.Seq
+	pin     fact.PinID
+	counter fact.Counter
 }
 
 type modelFriendship struct {
@@ -45,11 +66,10 @@ type modelFriendship struct {
 	how         fact.Ending
 }
 
-type modelBlock struct{ by, other fact.WearerID }
-
 type modelCommand struct {
+	kind      string // unfriend, block, unblock
 	by, other fact.WearerID
-	pin       fact.PinID
+	pin       fact.PinID // and counter: what it gives
 	counter   fact.Counter
 	seq       fact.Seq
 }
@@ -57,11 +77,14 @@ type modelCommand struct {
 // outcome is a word of invariant 4, or the name of a refusal.
 type outcome string
 
-func newModel() *model { return &model{outcomes: map[fact.Seq]outcome{}} }
+func newModel(most int) *model { return &model{most: most, outcomes: map[fact.Seq]outcome{}} }
 
 func (m *model) fold(e fact.Entry) []fact.Fact {
-	if f, ok := e.Fact.(fact.TimePassed); ok {
+	switch f := e.Fact.(type) {
+	case fact.TimePassed:
 		m.now = max(m.now, min(f.Time, e.Stored))
+	case fact.TimeCorrected:
+		m.correct(e.Seq, f.Time, e.Stored)
 	}
 	derived := m.expire()
 	switch f := e.Fact.(type) {
@@ -82,6 +105,7 @@ func (m *model) fold(e fact.Entry) []fact.Fact {
 	case fact.WearerErased:
 		m.erased = append(m.erased, f.Wearer)
 	case fact.HalfReported:
+		m.halves = append(m.halves, modelHalf{e.Seq, f.Half.Pin, f.Half.Counter})
 		derived = append(derived, m.report(e.Seq, f.Half)...)
 	case fact.Unfriended:
 		ship := m.current(func(s *modelFriendship) bool { return s.cause == f.Friendship })
@@ -90,19 +114,22 @@ func (m *model) fold(e fact.Entry) []fact.Fact {
 			if ship.lo == f.Wearer {
 				other = ship.hi
 			}
-			m.commands = append(m.commands, modelCommand{f.Wearer, other, f.Pin, f.Counter, e.Seq})
+			m.commands = append(m.commands, modelCommand{"unfriend", f.Wearer, other, f.Pin, f.Counter, e.Seq})
 			derived = append(derived, ship.end(e.Seq, fact.EndedUnfriended))
 		}
 	case fact.Blocked:
-		if f.Wearer != f.Other && m.has(f.Wearer, f.Pin) {
-			m.commands = append(m.commands, modelCommand{f.Wearer, f.Other, f.Pin, f.Counter, e.Seq})
-			m.blocks = append(m.blocks, modelBlock{f.Wearer, f.Other})
+		last, _ := m.lastBlock(f.Wearer, f.Other)
+		known := slices.ContainsFunc(m.pins, func(p *modelPin) bool { return p.wearer != nil && *p.wearer == f.Other })
+		if f.Wearer != f.Other && m.has(f.Wearer, f.Pin) && f.After == last && known {
+			m.commands = append(m.commands, modelCommand{"block", f.Wearer, f.Other, f.Pin, f.Counter, e.Seq})
 			if ship := m.between(f.Wearer, f.Other); ship != nil {
 				derived = append(derived, ship.end(e.Seq, fact.EndedBlocked))
 			}
 		}
 	case fact.Unblocked:
-		m.blocks = slices.DeleteFunc(m.blocks, func(b modelBlock) bool { return b == modelBlock{f.Wearer, f.Other} })
+		if last, blocked := m.lastBlock(f.Wearer, f.Other); blocked && f.After == last {
+			m.commands = append(m.commands, modelCommand{kind: "unblock", by: f.Wearer, other: f.Other, seq: e.Seq})
+		}
 	case fact.FriendshipRevoked:
 		if ship := m.current(func(s *modelFriendship) bool { return s.cause == f.Friendship }); ship != nil {
 			derived = append(derived, ship.end(e.Seq, fact.EndedRevoked))
@@ -111,18 +138,49 @@ func (m *model) fold(e fact.Entry) []fact.Fact {
 	return derived
 }
 
+func (m *model) correct(seq fact.Seq, to, stored fact.UnixMilli) {
+	for _, r := range m.records {
+		r.overdue = m.late(r)
+		r.limits = append(r.limits, stored+fact.UnixMilli(m.pendingFor().Milliseconds()))
+	}
+	m.now, m.lastTime = max(0, min(to, stored)), seq
+}
+
+func (m *model) pendingFor() time.Duration {
+	if m.rules == nil {
+		return 0
+	}
+	return m.rules.PendingFor
+}
+
 func (m *model) expire() []fact.Fact {
 	slices.SortFunc(m.records, func(a, b *modelRecord) int {
-		if a.deadline != b.deadline {
-			return int(a.deadline - b.deadline)
-		}
-		return int(a.seq) - int(b.seq)
+		return cmp.Or(cmp.Compare(a.era, b.era), cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.seq, b.seq))
 	})
 	var derived []fact.Fact
-	for n := 0; n < 240 && len(m.records) > 0 && m.records[0].deadline <= m.now; n++ {
-		derived = append(derived, m.drop(0)...)
+	for range m.most {
+		i := slices.IndexFunc(m.records, m.late)
+		if i < 0 {
+			break
+		}
+		derived = append(derived, m.drop(i)...)
 	}
 	return derived
+}
+
+// lastBlock returns the last Blocked or Unblocked of the one against the other, and whether it was a Blocked.
+func (m *model) lastBlock(by, other fact.WearerID) (fact.Seq, bool) {
+	for _, c := range slices.Backward(m.commands) {
+		if c.by == by && c.other == other && c.kind != "unfriend" {
+			return c.seq, c.kind == "block"
+		}
+	}
+	return 0, false
+}
+
+func (m *model) blocks(by, other fact.WearerID) bool {
+	_, blocked := m.lastBlock(by, other)
+	return blocked
 }
 
 func (m *model) drop(i int) []fact.Fact {
@@ -147,7 +205,7 @@ func (m *model) report(seq fact.Seq, h fact.Half) []fact.Fact {
 	same := func(r *modelRecord) bool {
 		return r.half.Pin == h.Pin && r.half.Peer == h.Peer && r.half.Nonce == h.Nonce && r.half.PeerNonce == h.PeerNonce
 	}
-	if i := slices.IndexFunc(m.records, same); i >= 0 && m.records[i].deadline <= m.now {
+	if i := slices.IndexFunc(m.records, same); i >= 0 && m.late(m.records[i]) {
 		derived = m.drop(i)
 	}
 	if slices.ContainsFunc(m.records, same) {
@@ -164,10 +222,10 @@ func (m *model) report(seq fact.Seq, h fact.Half) []fact.Fact {
 	if !m.open() {
 		return refuse(fact.RefusedClosed, seq)
 	}
-	own := &modelRecord{half: h, seq: seq, deadline: m.now.Add(m.rules.PendingFor)}
+	own := &modelRecord{half: h, seq: seq, deadline: m.now.Add(m.rules.PendingFor), era: m.lastTime}
 	i := slices.IndexFunc(m.records, func(r *modelRecord) bool {
 		return r.half.Pin == h.Peer && r.half.Peer == h.Pin && r.half.Nonce == h.PeerNonce && r.half.PeerNonce == h.Nonce &&
-			!r.done && r.deadline > m.now
+			!r.done && !m.late(r)
 	})
 	if i < 0 {
 		m.outcomes[seq] = "pending"
@@ -183,14 +241,14 @@ func (m *model) report(seq fact.Seq, h fact.Half) []fact.Fact {
 		return refuse(fact.RefusedRetiredPin, mate.seq, seq)
 	case a == b:
 		return refuse(fact.RefusedSameWearer, mate.seq, seq)
-	case slices.Contains(m.blocks, modelBlock{a, b}) || slices.Contains(m.blocks, modelBlock{b, a}):
+	case m.blocks(a, b) || m.blocks(b, a):
 		return refuse(fact.RefusedBlocked, mate.seq, seq)
 	case m.between(a, b) != nil:
 		m.outcomes[mate.seq], m.outcomes[seq] = "already friends", "already friends"
 		return derived
 	case slices.ContainsFunc(m.ships, func(s *modelFriendship) bool { return s.joins(a, b) && s.how == fact.EndedRevoked }):
 		return refuse(fact.RefusedRevoked, mate.seq, seq)
-	case !m.late(a, b, mate.half) || !m.late(b, a, h):
+	case !m.higher(a, b, mate.half) || !m.higher(b, a, h):
 		return refuse(fact.RefusedUnfriended, mate.seq, seq)
 	}
 	m.outcomes[mate.seq], m.outcomes[seq] = "matched", "matched"
@@ -208,20 +266,29 @@ func (m *model) open() bool {
 		(r.Closes == 0 || m.now <= r.Closes.Add(r.UploadGrace))
 }
 
-// late reports whether the half of wearer by was signed after by's last command against the other. If the commands
-// before the last one are of the same pin, the highest of their counters counts.
-func (m *model) late(by, other fact.WearerID, h fact.Half) bool {
-	var last *modelCommand
+// higher reports whether the half of wearer by was signed after by's last command against the other: with a counter above
+// all that the commands gave for its pin and all halves of it that stood before the last one that the pin could see.
+func (m *model) higher(by, other fact.WearerID, h fact.Half) bool {
+	var last fact.Seq
+	var mark fact.Counter
 	for _, c := range m.commands {
 		if c.by != by || c.other != other {
 			continue
 		}
-		if last != nil && last.pin == c.pin {
-			c.counter = max(c.counter, last.counter)
+		last = c.seq
+		if c.seq < m.pin(h.Pin).paired {
+			continue
 		}
-		last = &c
+		if c.pin == h.Pin {
+			mark = max(mark, c.counter)
+		}
+		for _, told := range m.halves {
+			if told.pin == h.Pin && told.seq < c.seq {
+				mark = max(mark, told.counter)
+			}
+		}
 	}
-	return last == nil || h.Pin == last.pin && h.Counter > last.counter || m.pin(h.Pin).paired > last.seq
+	return last == 0 || h.Counter > mark || m.pin(h.Pin).paired > last
 }
 
 func (m *model) pin(id fact.PinID) *modelPin {

@@ -17,7 +17,10 @@ import (
 // TestModel lives random lives by the core and by the dumb model, which must agree on everything.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, m, l := newWorld(t), newModel(), newLife()
+		w := newWorld(t)
+		l := newLife(w)
+		w.core.expiries = rapid.SampledFrom([]int{1, 3, expiriesPerFact}).Draw(t, "expiries")
+		m := newModel(w.core.expiries)
 		fold := func(f fact.Fact) {
 			got := w.fold(f)
 			want := m.fold(entry(w.seq, f))
@@ -31,7 +34,7 @@ func TestModel(t *testing.T) {
 				fold(f)
 			}
 		}
-		for _, o := range opsOf(halfOps, halfOps, commandOps, timeOps, oddOps).Draw(t, "ops") {
+		for _, o := range opsOf(halfOps, halfOps, commandOps, timeOps, correctOps, oddOps).Draw(t, "ops") {
 			for _, f := range l.facts(o) {
 				fold(f)
 			}
@@ -47,6 +50,12 @@ func compareReads(t *rapid.T, w *world, m *model) {
 			t.Fatalf("after fact %v: totals\n%+v, by the model\n%+v", w.seq, got, want)
 		}
 		for _, name := range lifeWearers {
+			for _, other := range lifeWearers {
+				got, blocked := LastBlock(r, wearerOf(name), wearerOf(other))
+				if want, wantBlocked := m.lastBlock(wearerOf(name), wearerOf(other)); got != want || blocked != wantBlocked {
+					t.Fatalf("after fact %v: %s's last block of %s is %v, %v, by the model %v, %v", w.seq, name, other, got, blocked, want, wantBlocked)
+				}
+			}
 			want := m.friends(wearerOf(name))
 			if got := Friends(r, wearerOf(name), 0, 1000); !slices.Equal(got, want) {
 				t.Fatalf("after fact %v: %s has the friends %v, by the model %v", w.seq, name, got, want)
@@ -57,7 +66,7 @@ func compareReads(t *rapid.T, w *world, m *model) {
 		}
 		for _, s := range m.ships {
 			f, _ := FriendshipByCause(r, s.cause)
-			f.Tap = fact.TapID{} // compared where it was derived
+			f.Tap, f.by = fact.TapID{}, 0 // compared where it was derived, and in TestEndingFor
 			if want := (Friendship{Cause: s.cause, Mate: s.mate, Lo: s.lo, Hi: s.hi, Ended: s.ended, Ending: s.how}); f != want {
 				t.Fatalf("after fact %v: friendship\n%+v, by the model\n%+v", w.seq, f, want)
 			}
@@ -77,7 +86,7 @@ func TestAnyOrder(t *testing.T) {
 	// Where halves do expire, by pending times that change at that, the time has to keep its place as well.
 	t.Run("BetweenTimes", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
-			ops := opsOf(halfOps, commandOps, timeOps, []string{"rules"}).Draw(t, "ops")
+			ops := opsOf(halfOps, commandOps, timeOps, correctOps, []string{"rules"}).Draw(t, "ops")
 			checkAnyOrder(t, 100*time.Millisecond, ops, halfOps)
 		})
 	})
@@ -109,7 +118,8 @@ func checkAnyOrder(t *rapid.T, pendingFor time.Duration, ops []op, movable []str
 
 // pairsAlong lives the ops and returns who are friends before each op that does not move, and in the end.
 func pairsAlong(t *rapid.T, pendingFor time.Duration, ops []op, moves func(op) bool) []string {
-	w, l := newWorld(t), newLife()
+	w := newWorld(t)
+	l := newLife(w)
 	w.fold(l.begin(pendingFor)...)
 	var along []string
 	for _, o := range ops {
@@ -129,9 +139,10 @@ func pairsAlong(t *rapid.T, pendingFor time.Duration, ops []op, moves func(op) b
 // duplicates.
 func TestDuplicates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, l := newWorld(t), newLife()
+		w := newWorld(t)
+		l := newLife(w)
 		w.fold(l.begin(100 * time.Millisecond)...)
-		for _, o := range opsOf(halfOps, halfOps, commandOps, timeOps).Draw(t, "ops") {
+		for _, o := range opsOf(halfOps, halfOps, commandOps, timeOps, correctOps).Draw(t, "ops") {
 			for _, f := range l.facts(o) {
 				derived := w.fold(f)
 				l.learn(w.seq, derived)
@@ -188,10 +199,11 @@ func digestOf(t fataler, s view.Store, except ...string) view.Digest {
 // TestViewsAreEqual folds the same facts into memory and into bbolt, with transactions of different sizes.
 func TestViewsAreEqual(t *testing.T) {
 	for seed := range 3 {
-		w, l := newWorld(t), newLife()
+		w := newWorld(t)
+		l := newLife(w)
 		log := l.begin(100 * time.Millisecond)
 		w.fold(log...)
-		ops := opsOf(halfOps, halfOps, commandOps, timeOps, oddOps)
+		ops := opsOf(halfOps, halfOps, commandOps, timeOps, correctOps, oddOps)
 		for part := range 20 {
 			for _, o := range ops.Example(100*seed + part) {
 				for _, f := range l.facts(o) {
@@ -235,7 +247,7 @@ func foldBatches(t testing.TB, s view.Store, log []fact.Fact, size int) {
 		err := s.Update(func(tx kv.Tx) error {
 			for _, f := range batch {
 				seq++
-				foldEntry(t, tx, entry(seq, f))
+				foldEntry(t, Core{}, tx, entry(seq, f))
 			}
 			return nil
 		})

@@ -42,7 +42,25 @@ type Friendship struct {
 	Lo, Hi fact.WearerID // the pair in ascending order
 	Tap    fact.TapID
 	Ended  fact.Seq    // the command that ended it; 0 = it is current
-	Ending fact.Ending // how it ended; 0 = it is current
+	Ending fact.Ending // how it ended; 0 = it is current. It is not for everybody's eyes, see EndingFor
+	by     byte        // who ended it, as in sideOf
+}
+
+// EndingFor returns how the friendship ended as it may be told to the wearer: only who blocked is told of the block. All
+// others see a friendship that was ended.
+func (f Friendship) EndingFor(w fact.WearerID) fact.Ending {
+	if f.Ending == fact.EndedBlocked && f.sideOf(w) != f.by {
+		return fact.EndedUnfriended
+	}
+	return f.Ending
+}
+
+// LastBlock returns the last Blocked or Unblocked of the wearer against the other that took effect, and whether the
+// other is blocked by it; 0 if there is none. It is what the next one has to follow.
+func LastBlock(r kv.Reader, wearer, other fact.WearerID) (last fact.Seq, blocked bool) {
+	p := getPair(r, wearer, other)
+	by := p.of(wearer)
+	return by.block, by.blocked
 }
 
 // Current reports whether the two are friends by this friendship.

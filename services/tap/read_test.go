@@ -35,3 +35,39 @@ func TestFriendshipOf(t *testing.T) {
 	w.fold(fact.FriendshipRevoked{Friendship: w.seq, Reason: fact.RevokedFraud})
 	is("revoked", 0)
 }
+
+// TestEndingFor tells each of a pair, and others, how the friendship ended: of a block, only who blocked is told.
+func TestEndingFor(t *testing.T) {
+	anna, ben, chloe := wearerOf("anna"), wearerOf("ben"), wearerOf("chloe")
+	end := map[fact.Ending]func(cause fact.Seq) fact.Fact{
+		fact.EndedUnfriended: func(cause fact.Seq) fact.Fact {
+			return fact.Unfriended{Wearer: ben, Pin: pinOf("ben"), Friendship: cause}
+		},
+		fact.EndedBlocked: func(fact.Seq) fact.Fact { return fact.Blocked{Wearer: ben, Pin: pinOf("ben"), Other: anna} },
+		fact.EndedRevoked: func(cause fact.Seq) fact.Fact {
+			return fact.FriendshipRevoked{Friendship: cause, Reason: fact.RevokedError}
+		},
+		0: func(fact.Seq) fact.Fact { return fact.TimePassed{Time: 2} },
+	}
+	for ending, by := range end {
+		w := newWorld(t)
+		w.people("anna", "ben", "chloe")
+		w.fold(reported("anna", "ben", "t1", 1), reported("ben", "anna", "t1", 1))
+		cause := w.seq
+		w.fold(by(cause))
+		// What comes later does not change who ended it.
+		w.fold(fact.Blocked{Wearer: anna, Pin: pinOf("anna"), Other: chloe}, fact.Blocked{Wearer: chloe, Pin: pinOf("chloe"), Other: ben})
+		told := ending
+		if ending == fact.EndedBlocked {
+			told = fact.EndedUnfriended
+		}
+		w.view(func(r view.Reader) {
+			f, _ := FriendshipByCause(r, cause)
+			for who, want := range map[fact.WearerID]fact.Ending{ben: ending, anna: told, chloe: told, {}: told} {
+				if got := f.EndingFor(who); got != want {
+					t.Errorf("%v, as %s is told: got %v, want %v", ending, nameOf(who), got, want)
+				}
+			}
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 // report gives a half its outcome, or leaves it pending: rows 0 to 5 of the table of design section 7.
 func (s *step) report(h fact.Half) {
 	s.tally.Halves++
+	author, registered := roster.Count(s.tx, h.Pin, h.Counter) // whatever comes of it: rule 10
 	tap := statement.TapID(h)
 	old, kept := s.half(tap, h.Pin)
 	if kept && s.overdue(old) { // row 0
@@ -20,7 +21,6 @@ func (s *step) report(h fact.Half) {
 		s.tally.Duplicate++
 		return
 	}
-	author, registered := roster.PinByID(s.tx, h.Pin)
 	in := getSchedule(s.tx)
 	mate, met := s.half(tap, h.Peer)
 	own := half{
@@ -51,7 +51,7 @@ func (s *step) judge(mate, own half) {
 		s.refuse(fact.RefusedRetiredPin, mate.seq, own.seq)
 	case mate.wearer == own.wearer: // row 7
 		s.refuse(fact.RefusedSameWearer, mate.seq, own.seq)
-	case p.blocks[0] || p.blocks[1]: // row 8
+	case p.sides[0].blocked || p.sides[1].blocked: // row 8
 		s.refuse(fact.RefusedBlocked, mate.seq, own.seq)
 	case p.standing == friends: // row 9
 		s.tally.AlreadyFriends += 2
@@ -76,15 +76,12 @@ func (in schedule) open(now fact.UnixMilli) bool {
 
 // higher reports whether the half was signed after the last command of its side of the pair, as far as can be told.
 func (s *step) higher(p pair, h half) bool {
-	m := p.marks[p.side(h.wearer)]
-	if m.seq == 0 {
+	by := p.of(h.wearer)
+	if by.last == 0 || h.counter > by.mark(h.author) {
 		return true
 	}
-	if h.author == m.pin {
-		return h.counter > m.counter
-	}
 	pin, _ := roster.PinByID(s.tx, h.author)
-	return pin.Paired > m.seq
+	return pin.Paired > by.last
 }
 
 func (s *step) refuse(refusal fact.Refusal, halves ...fact.Seq) {
@@ -93,8 +90,6 @@ func (s *step) refuse(refusal fact.Refusal, halves ...fact.Seq) {
 		s.derive(fact.HalfRefused{Half: seq, Refusal: refusal})
 	}
 }
-
-func (s *step) overdue(h half) bool { return h.deadline <= s.now }
 
 // half returns the record of a half, and whether there is one.
 func (s *step) half(tap fact.TapID, author fact.PinID) (half, bool) {
@@ -109,7 +104,7 @@ func (s *step) half(tap fact.TapID, author fact.PinID) (half, bool) {
 // keep begins a record: the half and its place among those that fall due.
 func (s *step) keep(h half) {
 	s.put(h)
-	s.tx.Put(bucketDue, dueKey(h.deadline, h.seq), halfKey(h.tap, h.author))
+	s.tx.Put(bucketDue, dueKey(s.eras.current().seq, h.deadline, h.seq), halfKey(h.tap, h.author))
 }
 
 func (s *step) put(h half) { s.tx.Put(bucketHalf, halfKey(h.tap, h.author), h.encode()) }
@@ -122,5 +117,5 @@ func (s *step) drop(h half) {
 		s.derive(fact.HalfRefused{Half: h.seq, Refusal: fact.RefusedExpired})
 	}
 	s.tx.Delete(bucketHalf, halfKey(h.tap, h.author))
-	s.tx.Delete(bucketDue, dueKey(h.deadline, h.seq))
+	s.tx.Delete(bucketDue, dueKey(s.eras.at(h.seq).seq, h.deadline, h.seq))
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,7 +112,7 @@ func (s *script) run(line string) string {
 		}
 	}
 	commands := map[string]func(args []string, options map[string]string) string{
-		"rules": s.rules, "time": s.time, "arrive": s.arrive, "register": s.register, "pair": s.pair, "retire": s.retire,
+		"rules": s.rules, "time": s.time, "correct": s.correct, "arrive": s.arrive, "register": s.register, "pair": s.pair, "retire": s.retire,
 		"erase": s.erase, "half": s.half, "lonely": s.lonelyHalves, "unfriend": s.unfriend, "block": s.block,
 		"unblock": s.unblock, "revoke": s.revoke, "friends": s.friends, "friendship": s.friendship, "totals": s.printTotals,
 		"records": s.records, "between": s.between,
@@ -144,10 +145,26 @@ func (s *script) rules(_ []string, options map[string]string) string {
 	return s.append(fact.RulesAdopted{Rules: r})
 }
 
-// time SPAN: a gateway's clock shows so long after the epoch.
-func (s *script) time(args []string, _ map[string]string) string {
-	return s.append(fact.TimePassed{Time: fact.UnixMilli(0).Add(s.span(args[0]))})
+// time SPAN [stored=SPAN]: a gateway's clock shows so long after the epoch, and the log's the same or another.
+func (s *script) time(args []string, options map[string]string) string {
+	t := s.instant(args[0])
+	return s.append(s.stored(fact.TimePassed{Time: t}, t, options))
 }
+
+// correct SPAN [stored=SPAN]: an operator sets the time. The log's clock shows the same or another.
+func (s *script) correct(args []string, options map[string]string) string {
+	t := s.instant(args[0])
+	return s.append(s.stored(fact.TimeCorrected{Time: t}, t, options))
+}
+
+func (s *script) stored(f fact.Fact, at fact.UnixMilli, options map[string]string) fact.Fact {
+	if text := options["stored"]; text != "" {
+		at = s.instant(text)
+	}
+	return storedFact{f, at}
+}
+
+func (s *script) instant(text string) fact.UnixMilli { return fact.UnixMilli(0).Add(s.span(text)) }
 
 // arrive NAME...: registers a pin for each and pairs it with a wearer of the same name.
 func (s *script) arrive(args []string, _ map[string]string) string {
@@ -215,17 +232,24 @@ func (s *script) unfriend(args []string, options map[string]string) string {
 	})
 }
 
-// block WEARER OTHER [pin=PIN] counter=N
+// block WEARER OTHER [pin=PIN] [after=N] counter=N: it follows what it has to, if it is not said what else.
 func (s *script) block(args []string, options map[string]string) string {
 	return s.append(fact.Blocked{
 		Wearer: wearerOf(args[0]), Pin: ownPin(args[0], options),
-		Counter: s.counter(options), Other: wearerOf(args[1]),
+		Counter: s.counter(options), Other: wearerOf(args[1]), After: s.after(args, options),
 	})
 }
 
-// unblock WEARER OTHER
-func (s *script) unblock(args []string, _ map[string]string) string {
-	return s.append(fact.Unblocked{Wearer: wearerOf(args[0]), Other: wearerOf(args[1])})
+// unblock WEARER OTHER [after=N]
+func (s *script) unblock(args []string, options map[string]string) string {
+	return s.append(fact.Unblocked{Wearer: wearerOf(args[0]), Other: wearerOf(args[1]), After: s.after(args, options)})
+}
+
+func (s *script) after(args []string, options map[string]string) fact.Seq {
+	if text := options["after"]; text != "" {
+		return fact.Seq(s.number(text))
+	}
+	return s.lastBlock(wearerOf(args[0]), wearerOf(args[1]))
 }
 
 // revoke FRIENDSHIP
@@ -285,7 +309,12 @@ func (s *script) records([]string, map[string]string) string {
 			if h.pending {
 				state = "pending"
 			}
-			fmt.Fprintf(&out, "%v %s's of %s: %s, until %s\n", h.seq, s.pins[h.author], s.taps[h.tap], state, spanText(h.deadline))
+			e := getEras(r).at(h.seq)
+			until := "until " + spanText(min(h.deadline, e.limit))
+			if h.deadline <= e.dead {
+				until = "overdue for good"
+			}
+			fmt.Fprintf(&out, "%v %s's of %s: %s, %s\n", h.seq, s.pins[h.author], s.taps[h.tap], state, until)
 		}
 	})
 	if out.Len() == 0 {
@@ -302,13 +331,20 @@ func (s *script) between(args []string, _ map[string]string) string {
 	if p.cause != 0 {
 		text[0] += fmt.Sprintf(" (%v)", p.cause)
 	}
-	for side, w := range []fact.WearerID{p.lo, p.hi} {
-		if p.blocks[side] {
-			text = append(text, "blocked by "+nameOf(w))
+	for _, w := range []fact.WearerID{p.lo, p.hi} {
+		by := p.of(w)
+		if by.blocked {
+			text = append(text, fmt.Sprintf("blocked by %s (%v)", nameOf(w), by.block))
 		}
-		if m := p.marks[side]; m.seq != 0 {
-			text = append(text, fmt.Sprintf("%s's mark: pin %s, counter %d, command %v", nameOf(w), s.pins[m.pin], m.counter, m.seq))
+		if by.last != 0 {
+			text = append(text, fmt.Sprintf("%s's command %v", nameOf(w), by.last))
 		}
+		var marks []string // in the order of names: that of ids says nothing
+		for _, m := range by.marks {
+			marks = append(marks, fmt.Sprintf(", mark %s %d", s.pins[m.pin], m.counter))
+		}
+		slices.Sort(marks)
+		text[len(text)-1] += strings.Join(marks, "")
 	}
 	return strings.Join(text, "; ")
 }

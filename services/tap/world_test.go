@@ -32,6 +32,7 @@ type fataler interface {
 // world is a log and the view of it. What every step must keep to is checked in every test that folds by it.
 type world struct {
 	t     fataler
+	core  Core
 	store view.Store
 	seq   fact.Seq // of the last fact
 }
@@ -45,7 +46,7 @@ func (w *world) fold(facts ...fact.Fact) []fact.Fact {
 	w.update(func(tx kv.Tx) {
 		for _, f := range facts {
 			w.seq++
-			derived = foldEntry(w.t, tx, entry(w.seq, f))
+			derived = foldEntry(w.t, w.core, tx, entry(w.seq, f))
 		}
 	})
 	return derived
@@ -82,6 +83,12 @@ func (w *world) view(f func(view.Reader)) {
 	}
 }
 
+// lastBlock returns what a block command of the one against the other has to follow.
+func (w *world) lastBlock(by, other fact.WearerID) (last fact.Seq) {
+	w.view(func(r view.Reader) { last, _ = LastBlock(r, by, other) })
+	return last
+}
+
 func (w *world) totals() Tally {
 	var t Tally
 	w.view(func(r view.Reader) { t = Totals(r) })
@@ -89,27 +96,39 @@ func (w *world) totals() Tally {
 }
 
 // foldEntry folds one entry and verifies what holds of the derived facts of every step.
-func foldEntry(t fataler, tx kv.Tx, e fact.Entry) []fact.Fact {
+func foldEntry(t fataler, core Core, tx kv.Tx, e fact.Entry) []fact.Fact {
 	t.Helper()
-	derived := Core{}.Step(tx, e)
+	derived := core.Step(tx, e)
 	if got, want := len(derived), 256; got > want {
 		t.Fatalf("fact %v derives %d facts, want at most %d", e.Seq, got, want)
 	}
 	for _, d := range derived {
-		if got, want := d.Family(), (Core{}).Derives(); got != want {
+		if got, want := d.Family(), core.Derives(); got != want {
 			t.Fatalf("fact %v derives %T of family %s, want %s", e.Seq, d, got, want)
 		}
 	}
 	return derived
 }
 
-// entry stores a TimePassed at the time it claims, and all else at none.
+// entry stores a fact of time at the time it claims, unless it says another, and all else at none.
 func entry(seq fact.Seq, f fact.Fact) fact.Entry {
-	e := fact.Entry{Seq: seq, Record: fact.Record{Fact: f}}
-	if passed, ok := f.(fact.TimePassed); ok {
-		e.Stored = passed.Time
+	e := fact.Entry{Seq: seq}
+	switch g := f.(type) {
+	case fact.TimePassed:
+		e.Stored = g.Time
+	case fact.TimeCorrected:
+		e.Stored = g.Time
+	case storedFact:
+		f, e.Stored = g.Fact, g.at
 	}
+	e.Fact = f
 	return e
+}
+
+// storedFact is a fact and when the log stored it.
+type storedFact struct {
+	fact.Fact
+	at fact.UnixMilli
 }
 
 // The ids of the tests come of names, so that a failure can be read.

@@ -97,6 +97,9 @@ func pageToken(token string) (fact.Seq, error) {
 	return fact.Seq(seq), nil
 }
 
+// nobody is who asks, as long as a call does not say who does: so nobody is told of a block.
+var nobody fact.WearerID
+
 // GetFriendship implements TapService.
 func (a *api) GetFriendship(ctx context.Context, req *tapv1.GetFriendshipRequest) (*tapv1.GetFriendshipResponse, error) {
 	if err := serve.WaitSeq(ctx, a.runner, req.GetMinSeq()); err != nil {
@@ -111,7 +114,7 @@ func (a *api) GetFriendship(ctx context.Context, req *tapv1.GetFriendshipRequest
 		}
 		answer = tapv1.GetFriendshipResponse_builder{
 			Seq: uint64(seq), Friendship: uint64(f.Cause), Lo: f.Lo.String(), Hi: f.Hi.String(), Tap: f.Tap.String(),
-			FirstHalf: uint64(f.Mate), SecondHalf: uint64(f.Cause), Ending: logv1.Ending(f.Ending),
+			FirstHalf: uint64(f.Mate), SecondHalf: uint64(f.Cause), Ending: logv1.Ending(f.EndingFor(nobody)),
 		}.Build()
 		return nil
 	})
