@@ -51,11 +51,7 @@ func (f logFlags) Validate() error { return eventlog.CheckGames(f.Games) }
 
 // open opens the log, which is only read, until closeLog is called.
 func (f logFlags) open(s *session) (log eventlog.Log, closeLog func(), err error) {
-	connect := f.openFolder
-	if f.NATS != "" {
-		connect = f.openCluster
-	}
-	nc, closeLog, err := connect(s)
+	nc, closeLog, err := f.connect(s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,6 +61,14 @@ func (f logFlags) open(s *session) (log eventlog.Log, closeLog func(), err error
 		return nil, nil, interrupted(err)
 	}
 	return found, closeLog, nil
+}
+
+// connect connects to where the log is.
+func (f logFlags) connect(s *session) (*nats.Conn, func(), error) {
+	if f.NATS != "" {
+		return f.openCluster(s)
+	}
+	return f.openFolder(s)
 }
 
 func (f logFlags) openCluster(s *session) (*nats.Conn, func(), error) {

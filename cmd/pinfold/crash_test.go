@@ -264,7 +264,7 @@ func TestCrashReplicas(t *testing.T) {
 		replicas = append(replicas, r)
 		at[service] += "," + r.address
 	}
-	gateway := newReplica(t, binary, embedded.URL(), "gateway", "--tap", at["tap"][1:], "--rewards", at["rewards"][1:], "--steps", at["steps"][1:])
+	gateway := newReplica(t, binary, embedded.URL(), "gateway", "--begin", "--tap", at["tap"][1:], "--rewards", at["rewards"][1:], "--steps", at["steps"][1:])
 	replicas = append(replicas, gateway)
 	if err := awaitServing(t.Context(), gateway.address); err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func TestCrashFrozen(t *testing.T) {
 	frozen, other := newReplica(t, binary, embedded.URL(), "tap"), newReplica(t, binary, embedded.URL(), "tap")
 	rewards, steps := newReplica(t, binary, embedded.URL(), "rewards"), newReplica(t, binary, embedded.URL(), "steps")
 	admin := freeAddress(t)
-	gateway := newReplica(t, binary, embedded.URL(), "gateway", "--tap", frozen.address+","+other.address,
+	gateway := newReplica(t, binary, embedded.URL(), "gateway", "--begin", "--tap", frozen.address+","+other.address,
 		"--rewards", rewards.address, "--steps", steps.address, "--admin", admin)
 	processes := []replica{frozen, other, rewards, steps, gateway}
 	for _, p := range processes {

@@ -15,6 +15,7 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fold"
+	"pinfold/internal/notary"
 	"pinfold/internal/view"
 	gateway "pinfold/services/gateway/server"
 )
@@ -59,6 +60,8 @@ type CLI struct {
 	Pin     pinCommand     `cmd:"" help:"Run the pin's firmware on this machine, and do to a running pin what a person does."`
 	Bridge  bridgeCommand  `cmd:"" help:"Be the phone of a running pin: pair it, deliver what it holds, bring time and face."`
 	Audit   auditCommand   `cmd:"" help:"Export the log, and prove that every medal was earned."`
+
+	CheckpointKeys checkpointKeysCommand `cmd:"" help:"Show the keys with which gateways sign checkpoints, and remove one."`
 }
 
 func main() {
@@ -122,7 +125,9 @@ func exitCode(err error) int {
 	var rewritten *eventlog.RewrittenError
 	var damaged *view.DamagedError
 	var other *view.FormatError
-	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) || errors.As(err, &damaged) || errors.As(err, &other) {
+	var key *notary.KeyError
+	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) || errors.As(err, &damaged) ||
+		errors.As(err, &other) || errors.As(err, &key) {
 		return exitDiverged
 	}
 	var broken *brokenError

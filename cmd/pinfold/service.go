@@ -103,6 +103,11 @@ type gatewayFlags struct {
 	CheckpointEvery factCount `help:"Facts from one checkpoint that the gateway signs unasked to the next." default:"${checkpoint_every}"`
 }
 
+// joinFlag lets a gateway that has no checkpoint key make one.
+type joinFlag struct {
+	Join bool `help:"Make a checkpoint key for a log that has begun, where DIR has none and has signed nothing: of a new gateway, or one whose folder is lost for good."`
+}
+
 // factCount is a number of facts, of which there is at least one. A flag of its own checks it: were the check one of
 // gatewayFlags, it would hide those of the other flags of the same command.
 type factCount uint64
@@ -140,6 +145,8 @@ type gatewayCommand struct {
 	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
 	Steps    string `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
 	Replicas int    `help:"Servers that keep the log, if this gateway makes it." default:"1"`
+	Begin    bool   `help:"Make the log of new Games, and before it a checkpoint key: only where DIR has signed nothing. Where there is a log it does nothing."`
+	joinFlag
 }
 
 func (c *gatewayCommand) Run(s *session) error {
@@ -149,6 +156,7 @@ func (c *gatewayCommand) Run(s *session) error {
 			return err
 		}
 		config.Tap, config.Rewards, config.Steps, config.Replicas = c.Tap, c.Rewards, c.Steps, c.Replicas
+		config.Notary.Begin, config.Notary.Join = c.Begin, c.Join
 		return gateway.Run(ctx, config)
 	})
 }

@@ -101,7 +101,7 @@ func TestStatusOfOneService(t *testing.T) {
 	var stderr bytes.Buffer
 	go func() {
 		ended <- run(ctx, []string{
-			"gateway", "--nats", embedded.URL(), "--data", t.TempDir(), "--listen", listen, "--admin", admin,
+			"gateway", "--nats", embedded.URL(), "--data", t.TempDir(), "--listen", listen, "--admin", admin, "--begin",
 		}, io.Discard, &stderr)
 	}()
 	if err := awaitServing(t.Context(), listen); err != nil {

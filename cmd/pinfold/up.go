@@ -25,6 +25,7 @@ import (
 type upCommand struct {
 	storeFlags
 	gatewayFlags
+	joinFlag
 	TapListen     string `help:"Address of the tap service's gRPC API; loopback only." default:"127.0.0.1:7401"`
 	RewardsListen string `help:"Address of the rewards service's gRPC API; loopback only." default:"127.0.0.1:7402"`
 	Admin         string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7490"`
@@ -66,6 +67,7 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 				return err
 			}
 			config.Tap, config.Rewards, config.Steps = at.Tap, at.Rewards, at.Steps
+			config.Notary.Begin, config.Notary.Join = true, c.Join
 			return gateway.Run(ctx, config)
 		}},
 		{name: "tap", address: &at.Tap, run: tap.Run},

@@ -127,6 +127,9 @@ func createError(nc *nats.Conn, games string, err error) error {
 	return unreachable(nc, err, "make the stream of %s", games)
 }
 
+// Replicas returns how many servers were to keep the log when it was opened.
+func (l *JetStream) Replicas() int { return max(1, l.stream.CachedInfo().Config.Replicas) }
+
 // Head implements Log.
 func (l *JetStream) Head(ctx context.Context) (Head, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

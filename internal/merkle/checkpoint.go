@@ -280,3 +280,12 @@ func NewVerifier(public, games string) (note.Verifier, error) {
 	}
 	return v, nil
 }
+
+// KeyName returns the name of a public key among those of its Games: its hash, as 8 hex digits.
+func KeyName(public string) (string, error) {
+	v, err := NewVerifier(public, "")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%08x", v.KeyHash()), nil
+}

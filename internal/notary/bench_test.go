@@ -98,7 +98,8 @@ func followAll(b *testing.B, log eventlog.Log, last fact.Seq) {
 		b.Fatal(err)
 	}
 	n, err := notary.Open(b.Context(), notary.Config{
-		Games: games, Log: log, Logger: slog.New(slog.DiscardHandler), Tree: stores[0], Signed: stores[1], Key: private, Every: 1000,
+		Games: games, Log: log, Logger: slog.New(slog.DiscardHandler), Tree: kept(stores[0]), Signed: stores[1],
+		Keys: &notary.MemoryList{}, Key: private, Every: 1000,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"golang.org/x/mod/sumdb/note"
@@ -41,6 +42,27 @@ func OpenSigned(folder, games, key string) (*view.Bolt, error) {
 			"without one see docs/operations.md before you move it away", err)
 	}
 	return b, err
+}
+
+// HasSigned reports whether the file of what was signed, in the folder of keys, is there and holds anything. One of another
+// version is taken to.
+func HasSigned(folder string) (yes bool, err error) {
+	b, err := view.OpenReadOnly(filepath.Join(folder, signedFile))
+	if _, other := errors.AsType[*view.FormatError](err); other {
+		return true, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	err = b.View(func(r view.Reader) error {
+		yes = r.Get(bucketNewest, keyNewest) != nil
+		return nil
+	})
+	return yes, err
 }
 
 // takeOver copies what was signed, after a look at every signature.

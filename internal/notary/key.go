@@ -18,13 +18,27 @@ const (
 	publicFile = "checkpoint.pub" // what auditors are to be given; written anew where it is missing, or of another key
 )
 
-// LoadKey reads the private key of the Games in the folder, and makes one where there is none. One that others can read or
-// change is a *file.NotPrivateError.
-func LoadKey(folder, games string) (private string, err error) {
+// KeyError says that a gateway must not go on with its checkpoint key, or without one: what it would sign could part from
+// what was signed.
+type KeyError struct {
+	Key    string // its name, "" where there is none
+	Reason string
+}
+
+func (e *KeyError) Error() string {
+	if e.Key == "" {
+		return "checkpoint key: " + e.Reason
+	}
+	return "checkpoint key " + e.Key + ": " + e.Reason
+}
+
+// ReadKey reads the private key of the Games in the folder; "" where there is none. One that others can read or change is a
+// *file.NotPrivateError.
+func ReadKey(folder, games string) (private string, err error) {
 	path := filepath.Join(folder, keyFile)
 	text, err := file.ReadPrivate(path, merkle.MaxKeys)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(folder, games)
+		return "", nil
 	}
 	if err != nil {
 		return "", err
@@ -36,7 +50,8 @@ func LoadKey(folder, games string) (private string, err error) {
 	return string(text), writePublic(folder, public)
 }
 
-func makeKey(folder, games string) (private string, err error) {
+// MakeKey makes a private key of the Games in the folder, which must have none.
+func MakeKey(folder, games string) (private string, err error) {
 	private, public, err := merkle.GenerateKey(games)
 	if err != nil {
 		return "", err

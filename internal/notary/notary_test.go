@@ -3,10 +3,12 @@ package notary_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,10 +46,15 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, now: 1_600_000_000_000, public: public}
 	w.log = w.newLog()
 	w.config = notary.Config{
-		Games: games, Log: w.log, Logger: slog.New(slog.DiscardHandler), Tree: view.NewMemory(), Signed: view.NewMemory(),
-		Key: private, Every: 10,
+		Games: games, Log: w.log, Logger: slog.New(slog.DiscardHandler), Tree: kept(view.NewMemory()), Signed: view.NewMemory(),
+		Keys: &notary.MemoryList{}, Key: private, Every: 10,
 	}
 	return w
+}
+
+// kept opens a tree that is open already.
+func kept(s view.Store) func() (view.Store, error) {
+	return func() (view.Store, error) { return s, nil }
 }
 
 func (w *world) newLog() *eventlog.Memory {
@@ -105,11 +112,15 @@ func (w *world) follow() *notary.Notary {
 	return n
 }
 
+// wait waits until the notary has come up with the log and signed what is due.
 func (w *world) wait(n *notary.Notary) {
 	w.t.Helper()
 	head, err := w.log.Head(w.t.Context())
 	if err == nil {
 		err = n.Wait(w.t.Context(), head.Last)
+	}
+	if err == nil {
+		err = n.AwaitSigned(w.t.Context())
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -181,14 +192,14 @@ func TestCheckpoints(t *testing.T) {
 	w.wait(n)
 	w.wantUnasked(n, 10, 20, 30)
 	for _, size := range []fact.Seq{35, 1, 10, 34, 35} {
-		text, err := n.Checkpoint(size)
+		text, err := n.Checkpoint(t.Context(), size)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.wantSigned(text, size)
 	}
 	for _, size := range []fact.Seq{0, 36, 1 << 63} {
-		if text, err := n.Checkpoint(size); err == nil {
+		if text, err := n.Checkpoint(t.Context(), size); err == nil {
 			t.Errorf("a checkpoint of %d facts: got %q", size, text)
 		}
 	}
@@ -213,7 +224,7 @@ func TestRebuilt(t *testing.T) {
 	w := newWorld(t)
 	w.tick(34)
 	w.follow()
-	w.config.Tree = view.NewMemory()
+	w.config.Tree = kept(view.NewMemory())
 	n := w.open()
 	if n.Size() != 0 {
 		t.Fatalf("an empty tree of %d facts", n.Size())
@@ -240,7 +251,7 @@ func TestMisfits(t *testing.T) {
 		"shorter than what was signed": {func(w *world) { w.log.Truncate(29) }},
 		"shorter, and the tree is gone": {func(w *world) {
 			w.log.Truncate(29)
-			w.config.Tree = view.NewMemory()
+			w.config.Tree = kept(view.NewMemory())
 		}},
 		"shorter than the tree": {func(w *world) { w.log.Truncate(34) }},
 		"another last fact":     {func(w *world) { w.config.Log = rewritten(w) }},
@@ -250,7 +261,10 @@ func TestMisfits(t *testing.T) {
 			w.tick(34)
 			w.follow()
 			tt.change(w)
-			_, err := notary.Open(t.Context(), w.config)
+			n, err := notary.Open(t.Context(), w.config)
+			if err == nil {
+				err = n.Run(t.Context())
+			}
 			w.wantMisfit(err)
 		})
 	}
@@ -258,7 +272,7 @@ func TestMisfits(t *testing.T) {
 		w := newWorld(t)
 		w.tick(34)
 		w.follow()
-		w.config.Log, w.config.Tree = rewritten(w), view.NewMemory()
+		w.config.Log, w.config.Tree = rewritten(w), kept(view.NewMemory())
 		n := w.open()
 		w.wantMisfit(n.Run(t.Context()))
 		list, err := n.Unasked(0, 100)
@@ -287,19 +301,19 @@ func TestMisfits(t *testing.T) {
 	})
 }
 
-// torn is a Store whose next Update fails, stored or not.
+// torn is a Store whose Updates fail while they are to, stored or not.
 type torn struct {
 	view.Store
-	fail, store bool
+	fail  atomic.Bool
+	store bool
 }
 
 var errTorn = errors.New("torn")
 
 func (s *torn) Update(f func(kv.Tx) error) error {
-	if !s.fail {
+	if !s.fail.Load() {
 		return s.Store.Update(f)
 	}
-	s.fail = false
 	if s.store {
 		if err := s.Store.Update(f); err != nil {
 			return err
@@ -308,44 +322,122 @@ func (s *torn) Update(f func(kv.Tx) error) error {
 	return errTorn
 }
 
-// TestStoreFails lets the writing of the tree, and of what was signed, fail: once stored and once not. Nothing is shown of
-// it, and the next start goes on.
-func TestStoreFails(t *testing.T) {
-	for name, pick := range map[string]func(c *notary.Config) *view.Store{
-		"tree":   func(c *notary.Config) *view.Store { return &c.Tree },
-		"signed": func(c *notary.Config) *view.Store { return &c.Signed },
-	} {
-		for _, stored := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				w := newWorld(t)
-				w.tick(14)
-				w.follow()
-				bad := &torn{Store: *pick(&w.config), store: stored}
-				*pick(&w.config) = bad
-				n := w.open()
-				w.tick(10)
-				bad.fail = true
-				if err := n.Run(t.Context()); !errors.Is(err, errTorn) {
-					t.Fatalf("got %v, want %v", err, errTorn)
-				}
-				if n.Size() != 15 {
-					t.Errorf("a tree of %d facts is shown, want 15", n.Size())
-				}
-				w.wantUnasked(w.follow(), 10, 20)
-			})
-		}
+// TestTreeFails lets the writing of the tree fail, as on a full disk: once stored and once not. Who waits is told, and the
+// tree goes on where it is once the disk has room.
+func TestTreeFails(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stored %t", stored), func(t *testing.T) {
+			w := newWorld(t)
+			w.tick(14)
+			tree := &torn{Store: view.NewMemory(), store: stored}
+			w.config.Tree = kept(tree)
+			n := w.open()
+			stop := w.run(n)
+			w.wait(n)
+			tree.fail.Store(true)
+			w.tick(10)
+			if err := n.Wait(t.Context(), 25); !paused(err) || !strings.Contains(err.Error(), errTorn.Error()) {
+				t.Errorf("waiting for a tree that cannot grow: got %v", err)
+			}
+			if n.Size() != 15 {
+				t.Errorf("a tree of %d facts is shown, want 15", n.Size())
+			}
+			if r := strings.Join(n.Reasons(), "; "); !strings.Contains(r, errTorn.Error()) || !n.Numbers().Paused {
+				t.Errorf("got the reasons %q, want the one of the tree", r)
+			}
+			if _, err := n.Checkpoint(t.Context(), 15); err != nil {
+				t.Errorf("a checkpoint of what the tree holds: %v", err)
+			}
+			tree.fail.Store(false)
+			for n.Size() < 25 {
+				<-time.After(time.Millisecond)
+			}
+			w.wantUnasked(n, 10, 20)
+			if r := n.Reasons(); len(r) > 0 {
+				t.Errorf("got the reasons %q", r)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	t.Run("asked", func(t *testing.T) {
-		w := newWorld(t)
-		w.tick(14)
-		bad := &torn{Store: w.config.Signed}
-		w.config.Signed = bad
-		n := w.follow()
-		bad.fail = true
-		if text, err := n.Checkpoint(15); err == nil || text != "" {
-			t.Errorf("got %q, %v: a checkpoint that is not kept was shown", text, err)
+}
+
+// TestTreeOpens lets the opening of the tree fail, as of a new one on a full disk, until there is room.
+func TestTreeOpens(t *testing.T) {
+	w := newWorld(t)
+	w.tick(14)
+	var fail atomic.Bool
+	fail.Store(true)
+	tree := w.config.Tree
+	w.config.Tree = func() (view.Store, error) {
+		if fail.Load() {
+			return nil, errTorn
 		}
-	})
+		return tree()
+	}
+	n := w.open()
+	stop := w.run(n)
+	for !n.Numbers().Paused {
+		<-time.After(time.Millisecond)
+	}
+	if err := n.Wait(t.Context(), 1); !paused(err) {
+		t.Errorf("waiting for a tree that cannot be opened: got %v", err)
+	}
+	if err := n.View(func(kv.Reader) error { return nil }); !paused(err) {
+		t.Errorf("looking at a tree that cannot be opened: got %v", err)
+	}
+	fail.Store(false)
+	for n.Size() < 15 {
+		<-time.After(time.Millisecond)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func paused(err error) bool {
+	_, yes := errors.AsType[*notary.PausedError](err)
+	return yes
+}
+
+// TestSignedFails lets the keeping of what is signed fail, as on a full disk: once stored and once not. Nothing is signed
+// that is not kept, the tree grows on, and what was due is signed once there is room.
+func TestSignedFails(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stored %t", stored), func(t *testing.T) {
+			w := newWorld(t)
+			w.tick(14)
+			signed := &torn{Store: w.config.Signed, store: stored}
+			w.config.Signed = signed
+			n := w.open()
+			stop := w.run(n)
+			w.wait(n)
+			signed.fail.Store(true)
+			w.tick(10)
+			if err := n.Wait(t.Context(), 25); err != nil {
+				t.Fatal(err)
+			}
+			if text, err := n.Checkpoint(t.Context(), 25); !paused(err) || text != "" {
+				t.Errorf("got %q, %v: a checkpoint that is not kept was shown", text, err)
+			}
+			if r := strings.Join(n.Reasons(), "; "); !strings.Contains(r, errTorn.Error()) || n.Numbers().Signs {
+				t.Errorf("got the reasons %q, want that nothing is signed", r)
+			}
+			signed.fail.Store(false)
+			w.tick(1)
+			w.wait(n)
+			w.wantUnasked(n, 10, 20)
+			text, err := n.Checkpoint(t.Context(), 26)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.wantSigned(text, 26)
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestTailLost: a notary that runs ends with a MisfitError when the log comes back from an older copy and others write,
@@ -443,13 +535,16 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-func TestLoadKey(t *testing.T) {
+func TestKeyFiles(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "keys")
-	first, err := notary.LoadKey(folder, games)
+	if key, err := notary.ReadKey(folder, games); err != nil || key != "" {
+		t.Fatalf("got %q, %v from a folder that is not there", key, err)
+	}
+	first, err := notary.MakeKey(folder, games)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := notary.LoadKey(folder, games)
+	again, err := notary.ReadKey(folder, games)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -458,6 +553,9 @@ func TestLoadKey(t *testing.T) {
 	if one == "" || one != two {
 		t.Errorf("the keys differ: %q and %q", one, two)
 	}
+	if key, err := notary.MakeKey(folder, games); err == nil {
+		t.Errorf("got %q, a key in the place of another", key)
+	}
 	other, public, err := merkle.GenerateKey(games)
 	if err != nil {
 		t.Fatal(err)
@@ -465,13 +563,13 @@ func TestLoadKey(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "checkpoint.key"), []byte(other), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := notary.LoadKey(folder, games); err != nil {
+	if _, err := notary.ReadKey(folder, games); err != nil {
 		t.Fatal(err)
 	}
 	if published, err := os.ReadFile(filepath.Join(folder, "checkpoint.pub")); err != nil || string(published) != public+"\n" {
 		t.Errorf("got error %v and the public key %q, want that of the key that was put there, %q", err, published, public)
 	}
-	if _, err := notary.LoadKey(folder, "paris2024"); err == nil {
+	if _, err := notary.ReadKey(folder, "paris2024"); err == nil {
 		t.Error("a key was taken for other Games")
 	}
 }

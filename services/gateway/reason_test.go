@@ -80,7 +80,7 @@ func TestReasonOrder(t *testing.T) {
 func TestReasonNumbers(t *testing.T) {
 	for name, want := range map[string]int32{
 		"UPLOAD_TOO_LARGE": 1, "UNKNOWN_MAGIC": 2, "UNPAIRED_PIN": 8, "BAD_SIGNATURE": 9, "LOG_FULL": 15, "CLOSED": 16,
-		"KEY_MISMATCH": 20, "NOT_AWARDED": 27, "STALE": 28, "CLOCK_WRONG": 29,
+		"KEY_MISMATCH": 20, "NOT_AWARDED": 27, "STALE": 28, "CLOCK_WRONG": 29, "AUDIT_PAUSED": 30,
 	} {
 		if got := gatewayv1.Reason_value["REASON_"+name]; got != want {
 			t.Errorf("%s: number %d, want %d", name, got, want)

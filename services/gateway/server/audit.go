@@ -16,6 +16,7 @@ import (
 	"pinfold/internal/merkle"
 	"pinfold/internal/notary"
 	"pinfold/internal/serve"
+	"pinfold/internal/view"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
 )
@@ -30,8 +31,32 @@ type auditor struct {
 
 // wait waits, within the deadline of the call, until the tree holds so many facts.
 func (a *auditor) wait(ctx context.Context, field string, size uint64) error {
-	return serve.WaitFor(ctx, field, size, a.notary.Size, func(ctx context.Context) error { return a.notary.Wait(ctx, fact.Seq(size)) })
+	var paused *notary.PausedError
+	if err := serve.WaitFor(ctx, field, size, a.notary.Size, func(ctx context.Context) error {
+		err := a.notary.Wait(ctx, fact.Seq(size))
+		if errors.As(err, &paused) {
+			return nil
+		}
+		return err
+	}); err != nil || paused == nil {
+		return err
+	}
+	return auditError(paused)
 }
+
+// auditError returns the error of a call for one of the notary's.
+func auditError(err error) error {
+	if paused, ok := errors.AsType[*notary.PausedError](err); ok {
+		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_AUDIT_PAUSED, "%v", paused)
+	}
+	if _, ok := errors.AsType[*view.DamagedError](err); ok {
+		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_AUDIT_PAUSED, "the Merkle tree is damaged, and is being rebuilt")
+	}
+	return err
+}
+
+// view runs f on the tree.
+func (a *auditor) view(f func(kv.Reader) error) error { return auditError(a.notary.View(f)) }
 
 // GetCheckpoint implements AuditService.
 func (a *auditor) GetCheckpoint(ctx context.Context, req *gatewayv1.GetCheckpointRequest) (*gatewayv1.GetCheckpointResponse, error) {
@@ -44,9 +69,9 @@ func (a *auditor) GetCheckpoint(ctx context.Context, req *gatewayv1.GetCheckpoin
 	} else if err := a.wait(ctx, "size", size); err != nil {
 		return nil, err
 	}
-	text, err := a.notary.Checkpoint(fact.Seq(size))
+	text, err := a.notary.Checkpoint(ctx, fact.Seq(size))
 	if err != nil {
-		return nil, err
+		return nil, auditError(err)
 	}
 	return gatewayv1.GetCheckpointResponse_builder{Checkpoint: text, PublicKey: a.notary.PublicKey()}.Build(), nil
 }
@@ -87,6 +112,21 @@ func (a *auditor) ListCheckpoints(_ context.Context, req *gatewayv1.ListCheckpoi
 	return b.Build(), nil
 }
 
+// ListCheckpointKeys implements AuditService.
+func (a *auditor) ListCheckpointKeys(context.Context, *gatewayv1.ListCheckpointKeysRequest) (*gatewayv1.ListCheckpointKeysResponse, error) {
+	var b gatewayv1.ListCheckpointKeysResponse_builder
+	for _, l := range a.notary.Listed() {
+		name, err := l.Name()
+		if err != nil {
+			return nil, err
+		}
+		b.Keys = append(b.Keys, gatewayv1.CheckpointKey_builder{
+			Name: name, PublicKey: l.Public, NewestCheckpoint: l.Newest, Removed: l.Removed,
+		}.Build())
+	}
+	return b.Build(), nil
+}
+
 // ProveInclusion implements AuditService.
 func (a *auditor) ProveInclusion(ctx context.Context, req *gatewayv1.ProveInclusionRequest) (*gatewayv1.ProveInclusionResponse, error) {
 	seq, size := fact.Seq(req.GetSeq()), fact.Seq(req.GetSize())
@@ -98,7 +138,7 @@ func (a *auditor) ProveInclusion(ctx context.Context, req *gatewayv1.ProveInclus
 	}
 	var leaf merkle.Hash
 	var proof []merkle.Hash
-	if err := a.notary.View(func(r kv.Reader) (err error) {
+	if err := a.view(func(r kv.Reader) (err error) {
 		if leaf, err = merkle.LeafAt(r, seq); err == nil {
 			proof, err = merkle.Inclusion(r, size, seq)
 		}
@@ -119,7 +159,7 @@ func (a *auditor) ProveConsistency(ctx context.Context, req *gatewayv1.ProveCons
 		return nil, err
 	}
 	var proof []merkle.Hash
-	if err := a.notary.View(func(r kv.Reader) (err error) {
+	if err := a.view(func(r kv.Reader) (err error) {
 		proof, err = merkle.Consistency(r, from, to)
 		return err
 	}); err != nil {
@@ -149,7 +189,7 @@ func (a *auditor) GetCertificate(ctx context.Context, req *gatewayv1.GetCertific
 	if err := a.awaitAward(ctx, req, what); err != nil {
 		return nil, err
 	}
-	found, err := evidence.Collect(ctx, a.notary.View, a.log, wearer, what)
+	found, err := evidence.Collect(ctx, a.view, a.log, wearer, what)
 	if errors.Is(err, evidence.ErrNotAwarded) {
 		return nil, notAwarded(what)
 	}
@@ -162,7 +202,7 @@ func (a *auditor) GetCertificate(ctx context.Context, req *gatewayv1.GetCertific
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := a.issue(found, req.GetShortForm())
+	certificate, err := a.issue(ctx, found, req.GetShortForm())
 	if errors.Is(err, evidence.ErrTooLarge) {
 		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_UPLOAD_TOO_LARGE, "%v: ask for the short form", err)
 	}
@@ -209,13 +249,13 @@ func notAwarded(what evidence.Award) error {
 }
 
 // issue issues a certificate under the newest checkpoint.
-func (a *auditor) issue(found *evidence.Evidence, short bool) (certificate []byte, err error) {
+func (a *auditor) issue(ctx context.Context, found *evidence.Evidence, short bool) (certificate []byte, err error) {
 	size := a.notary.Size()
-	text, err := a.notary.Checkpoint(size)
+	text, err := a.notary.Checkpoint(ctx, size)
 	if err != nil {
-		return nil, err
+		return nil, auditError(err)
 	}
-	err = a.notary.View(func(r kv.Reader) error {
+	err = a.view(func(r kv.Reader) error {
 		root, err := merkle.Root(r, size)
 		if err != nil {
 			return err

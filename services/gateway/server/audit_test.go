@@ -45,8 +45,15 @@ func notaryOf(t *testing.T, log eventlog.Log, every fact.Seq) notary.Config {
 		t.Fatal(err)
 	}
 	return notary.Config{
-		Games: games, Log: log, Logger: quiet, Tree: view.NewMemory(), Signed: view.NewMemory(), Key: private, Every: every,
+		Games: games, Log: log, Logger: quiet, Tree: keptTree(), Signed: view.NewMemory(),
+		Keys: &notary.MemoryList{}, Key: private, Every: every,
 	}
+}
+
+// keptTree opens a tree in memory, which is the same each time.
+func keptTree() func() (view.Store, error) {
+	tree := view.NewMemory()
+	return func() (view.Store, error) { return tree, nil }
 }
 
 // startAuditor serves an audit of the log until the end of the test.
@@ -599,7 +606,7 @@ func TestAuditRebuild(t *testing.T) {
 					tick(t, log, 38)
 				}
 				tick(t, log, 5)
-				c.Tree, c.Log = view.NewMemory(), pagedLog{log}
+				c.Tree, c.Log = keptTree(), pagedLog{log}
 				a = startAuditor(t, log, c)
 				var group sync.WaitGroup
 				for call, ask := range sizeCalls {

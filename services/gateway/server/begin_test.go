@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
+	"pinfold/internal/notary"
 	"pinfold/internal/rules"
 	"pinfold/internal/serve"
 )
@@ -174,6 +177,56 @@ func TestCheckRules(t *testing.T) {
 	}
 }
 
+// TestNextStep goes through what a gateway may find, and what it may be told.
+func TestNextStep(t *testing.T) {
+	const key, signed, begin, join = 1, 2, 4, 8
+	for _, tt := range []struct {
+		log  logState
+		is   int
+		want step
+		says string // "" = it is no error
+	}{
+		{noLog, 0, 0, "The first gateway of new Games starts with --begin"},
+		{noLog, begin, makeKey, ""},
+		{noLog, join, await, ""},
+		{noLog, begin | join, makeKey, ""},
+		{noLog, key, await, ""},
+		{noLog, key | begin, makeLog, ""},
+		{noLog, key | join, await, ""},
+		{noLog, key | signed, 0, "there is no log: it was lost"},
+		{noLog, key | signed | begin | join, 0, "there is no log: it was lost"},
+		{noLog, signed | begin | join, 0, "and not the key: it was lost"},
+		{emptyLog, 0, 0, "The first gateway of new Games starts with --begin"},
+		{emptyLog, begin, makeKey, ""},
+		{emptyLog, join, await, ""},
+		{emptyLog, key, await, ""},
+		{emptyLog, key | begin, makeLog, ""},
+		{emptyLog, key | signed | begin, 0, "there is no log: it was lost"},
+		{begunLog, 0, 0, "makes a key with --join"},
+		{begunLog, begin, 0, "makes a key with --join"},
+		{begunLog, join, makeKey, ""},
+		{begunLog, begin | join, makeKey, ""},
+		{begunLog, key, goOn, ""},
+		{begunLog, key | begin, goOn, ""},
+		{begunLog, key | signed | begin | join, goOn, ""},
+		{begunLog, signed | begin | join, 0, "and not the key: it was lost"},
+	} {
+		s := situation{keys: "DIR", log: tt.log, key: tt.is&key > 0, signed: tt.is&signed > 0, begin: tt.is&begin > 0, join: tt.is&join > 0}
+		got, err := s.next()
+		if _, refused := errors.AsType[*notary.KeyError](err); refused != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%+v: got %v, want %q", s, err, tt.says)
+		}
+		if got != tt.want {
+			t.Errorf("%+v: got step %d, want %d", s, got, tt.want)
+		}
+		if s.others = "checkpoint key 1 has signed"; err == nil && got == makeLog {
+			if _, err := s.next(); err == nil || !strings.Contains(err.Error(), s.others) {
+				t.Errorf("%+v: got %v, want that the log was lost", s, err)
+			}
+		}
+	}
+}
+
 // TestBegin lets gateways make and begin one log on JetStream at the same time.
 func TestBegin(t *testing.T) {
 	embedded, err := eventlog.StartEmbedded(t.TempDir(), 0, quiet)
@@ -183,6 +236,7 @@ func TestBegin(t *testing.T) {
 	t.Cleanup(embedded.Stop)
 	given := []*fact.Rules{nil, otherRules(), nil, otherRules(), otherRules(), nil}
 	logs := make([]eventlog.Log, len(given))
+	dir := t.TempDir()
 	group, ctx := errgroup.WithContext(t.Context())
 	for i, r := range given {
 		nc, err := embedded.Connect()
@@ -191,8 +245,19 @@ func TestBegin(t *testing.T) {
 		}
 		t.Cleanup(nc.Close)
 		group.Go(func() (err error) {
-			c := Config{Config: serveConfig(nc), Replicas: 1, Rules: r, Now: func() fact.UnixMilli { return fact.UnixMilli(i + 1) }}
-			logs[i], err = begin(ctx, c)
+			c := Config{
+				Config: serveConfig(nc), Replicas: 1, Rules: r, Now: func() fact.UnixMilli { return fact.UnixMilli(i + 1) },
+				Notary: Notary{Keys: filepath.Join(dir, strconv.Itoa(i)), Begin: true, Join: true},
+			}
+			keys, err := openKeys(c.Notary, c.Games)
+			if err != nil {
+				return err
+			}
+			defer keys.close()
+			logs[i], err = begin(ctx, c, keys)
+			if keys.key == "" {
+				t.Errorf("gateway %d has no key", i)
+			}
 			return err
 		})
 	}
@@ -225,7 +290,13 @@ func TestBeginCut(t *testing.T) {
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if log, err := begin(ctx, Config{Config: serveConfig(nc), Replicas: 1, Now: machineClock}); err == nil {
+	c := Config{Config: serveConfig(nc), Replicas: 1, Now: machineClock, Notary: Notary{Keys: t.TempDir(), Begin: true}}
+	keys, err := openKeys(c.Notary, c.Games)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.close()
+	if log, err := begin(ctx, c, keys); err == nil {
 		t.Errorf("got %v, want an error", log)
 	}
 }

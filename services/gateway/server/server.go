@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -62,7 +61,12 @@ func Run(ctx context.Context, c Config) error {
 
 // runUntilDamaged runs a gateway until the context ends, or one of its files turns out to be damaged.
 func runUntilDamaged(ctx context.Context, c Config) error {
-	log, err := begin(ctx, c)
+	keys, err := openKeys(c.Notary, c.Games)
+	if err != nil {
+		return err
+	}
+	defer keys.close()
+	log, err := begin(ctx, c, keys)
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
@@ -78,11 +82,11 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 		return err
 	}
 	defer services.close()
-	witness, files, err := openNotary(ctx, c, log)
+	witness, err := openNotary(ctx, c, log, keys)
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	defer files.close()
+	defer witness.Close() //nolint:errcheck // every commit is durable
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
 		a := newAPI(c, log, end, runner, services)
 		return serve.API{
@@ -97,52 +101,10 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },
 			},
 			Numbers: func() map[string]uint64 { return withNotary(a.numbers(), witness) },
-			Reasons: a.reasons,
+			Reasons: func() []string { return append(a.reasons(), witness.Reasons()...) },
 			Metrics: append(a.metrics(), notaryMetrics(witness)...),
 		}
 	})
-}
-
-// begin opens the log, making it if there is none.
-func begin(ctx context.Context, c Config) (eventlog.Log, error) {
-	var log eventlog.Log
-	err := serve.Reach(ctx, c.Logger, func() (err error) {
-		if log, err = eventlog.Create(ctx, c.NATS, c.Games, c.Replicas); err != nil {
-			return err
-		}
-		return genesis(ctx, c, log)
-	})
-	return log, err
-}
-
-// genesis returns once the log has begun, with one batch, the rules and the time; of several gateways that write it, the
-// log takes the first.
-func genesis(ctx context.Context, c Config, log eventlog.Log) error {
-	inForce := rules.Tokyo2020()
-	if c.Rules != nil {
-		inForce = *c.Rules
-	}
-	for {
-		head, err := log.Head(ctx)
-		if err != nil || head.Last > 0 {
-			return err
-		}
-		_, err = log.Append(ctx, eventlog.Batch{
-			Records: []fact.Record{{Fact: fact.RulesAdopted{Rules: inForce}}, {Fact: fact.TimePassed{Time: c.Now()}}},
-			Fences:  map[fact.Family]fact.Seq{fact.Roster: 0, fact.Clock: 0},
-		})
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) && !errors.Is(err, eventlog.ErrNotStored) {
-			return err
-		}
-		select {
-		case <-time.After(retryPause): // another gateway was first, or nobody knows yet: look again
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // checkRules returns an error if the operator gave rules, and others are in force.

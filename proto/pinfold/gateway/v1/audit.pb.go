@@ -310,6 +310,212 @@ func (b0 ListCheckpointsResponse_builder) Build() *ListCheckpointsResponse {
 	return m0
 }
 
+type ListCheckpointKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"opaque.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointKeysRequest) Reset() {
+	*x = ListCheckpointKeysRequest{}
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointKeysRequest) ProtoMessage() {}
+
+func (x *ListCheckpointKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+type ListCheckpointKeysRequest_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+}
+
+func (b0 ListCheckpointKeysRequest_builder) Build() *ListCheckpointKeysRequest {
+	m0 := &ListCheckpointKeysRequest{}
+	b, x := &b0, m0
+	_, _ = b, x
+	return m0
+}
+
+type ListCheckpointKeysResponse struct {
+	state           protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Keys *[]*CheckpointKey      `protobuf:"bytes,1,rep,name=keys,proto3"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ListCheckpointKeysResponse) Reset() {
+	*x = ListCheckpointKeysResponse{}
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointKeysResponse) ProtoMessage() {}
+
+func (x *ListCheckpointKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *ListCheckpointKeysResponse) GetKeys() []*CheckpointKey {
+	if x != nil {
+		if x.xxx_hidden_Keys != nil {
+			return *x.xxx_hidden_Keys
+		}
+	}
+	return nil
+}
+
+func (x *ListCheckpointKeysResponse) SetKeys(v []*CheckpointKey) {
+	x.xxx_hidden_Keys = &v
+}
+
+type ListCheckpointKeysResponse_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// By name, as this gateway saw them at most a minute ago.
+	Keys []*CheckpointKey
+}
+
+func (b0 ListCheckpointKeysResponse_builder) Build() *ListCheckpointKeysResponse {
+	m0 := &ListCheckpointKeysResponse{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Keys = &b.Keys
+	return m0
+}
+
+type CheckpointKey struct {
+	state                       protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Name             string                 `protobuf:"bytes,1,opt,name=name,proto3"`
+	xxx_hidden_PublicKey        string                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3"`
+	xxx_hidden_NewestCheckpoint string                 `protobuf:"bytes,3,opt,name=newest_checkpoint,json=newestCheckpoint,proto3"`
+	xxx_hidden_Removed          bool                   `protobuf:"varint,4,opt,name=removed,proto3"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
+}
+
+func (x *CheckpointKey) Reset() {
+	*x = CheckpointKey{}
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointKey) ProtoMessage() {}
+
+func (x *CheckpointKey) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *CheckpointKey) GetName() string {
+	if x != nil {
+		return x.xxx_hidden_Name
+	}
+	return ""
+}
+
+func (x *CheckpointKey) GetPublicKey() string {
+	if x != nil {
+		return x.xxx_hidden_PublicKey
+	}
+	return ""
+}
+
+func (x *CheckpointKey) GetNewestCheckpoint() string {
+	if x != nil {
+		return x.xxx_hidden_NewestCheckpoint
+	}
+	return ""
+}
+
+func (x *CheckpointKey) GetRemoved() bool {
+	if x != nil {
+		return x.xxx_hidden_Removed
+	}
+	return false
+}
+
+func (x *CheckpointKey) SetName(v string) {
+	x.xxx_hidden_Name = v
+}
+
+func (x *CheckpointKey) SetPublicKey(v string) {
+	x.xxx_hidden_PublicKey = v
+}
+
+func (x *CheckpointKey) SetNewestCheckpoint(v string) {
+	x.xxx_hidden_NewestCheckpoint = v
+}
+
+func (x *CheckpointKey) SetRemoved(v bool) {
+	x.xxx_hidden_Removed = v
+}
+
+type CheckpointKey_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// Its hash, 8 hex digits, as it stands in the key.
+	Name string
+	// As golang.org/x/mod/sumdb/note writes one. Who trusts it has it from elsewhere too.
+	PublicKey string
+	// A signed note; empty where it has signed nothing yet.
+	NewestCheckpoint string
+	// By an operator: it signs nothing more.
+	Removed bool
+}
+
+func (b0 CheckpointKey_builder) Build() *CheckpointKey {
+	m0 := &CheckpointKey{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Name = b.Name
+	x.xxx_hidden_PublicKey = b.PublicKey
+	x.xxx_hidden_NewestCheckpoint = b.NewestCheckpoint
+	x.xxx_hidden_Removed = b.Removed
+	return m0
+}
+
 type ProveInclusionRequest struct {
 	state           protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Seq  uint64                 `protobuf:"varint,1,opt,name=seq,proto3"`
@@ -320,7 +526,7 @@ type ProveInclusionRequest struct {
 
 func (x *ProveInclusionRequest) Reset() {
 	*x = ProveInclusionRequest{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +538,7 @@ func (x *ProveInclusionRequest) String() string {
 func (*ProveInclusionRequest) ProtoMessage() {}
 
 func (x *ProveInclusionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,7 +599,7 @@ type ProveInclusionResponse struct {
 
 func (x *ProveInclusionResponse) Reset() {
 	*x = ProveInclusionResponse{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +611,7 @@ func (x *ProveInclusionResponse) String() string {
 func (*ProveInclusionResponse) ProtoMessage() {}
 
 func (x *ProveInclusionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +675,7 @@ type ProveConsistencyRequest struct {
 
 func (x *ProveConsistencyRequest) Reset() {
 	*x = ProveConsistencyRequest{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +687,7 @@ func (x *ProveConsistencyRequest) String() string {
 func (*ProveConsistencyRequest) ProtoMessage() {}
 
 func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +746,7 @@ type ProveConsistencyResponse struct {
 
 func (x *ProveConsistencyResponse) Reset() {
 	*x = ProveConsistencyResponse{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +758,7 @@ func (x *ProveConsistencyResponse) String() string {
 func (*ProveConsistencyResponse) ProtoMessage() {}
 
 func (x *ProveConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +807,7 @@ type GetCertificateRequest struct {
 
 func (x *GetCertificateRequest) Reset() {
 	*x = GetCertificateRequest{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +819,7 @@ func (x *GetCertificateRequest) String() string {
 func (*GetCertificateRequest) ProtoMessage() {}
 
 func (x *GetCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +982,7 @@ func (b0 GetCertificateRequest_builder) Build() *GetCertificateRequest {
 type case_GetCertificateRequest_Award protoreflect.FieldNumber
 
 func (x case_GetCertificateRequest_Award) String() string {
-	md := file_pinfold_gateway_v1_audit_proto_msgTypes[8].Descriptor()
+	md := file_pinfold_gateway_v1_audit_proto_msgTypes[11].Descriptor()
 	if x == 0 {
 		return "not set"
 	}
@@ -809,7 +1015,7 @@ type GetCertificateResponse struct {
 
 func (x *GetCertificateResponse) Reset() {
 	*x = GetCertificateResponse{}
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +1027,7 @@ func (x *GetCertificateResponse) String() string {
 func (*GetCertificateResponse) ProtoMessage() {}
 
 func (x *GetCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_audit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1087,16 @@ const file_pinfold_gateway_v1_audit_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"c\n" +
 	"\x17ListCheckpointsResponse\x12 \n" +
 	"\vcheckpoints\x18\x01 \x03(\tR\vcheckpoints\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"=\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x1b\n" +
+	"\x19ListCheckpointKeysRequest\"S\n" +
+	"\x1aListCheckpointKeysResponse\x125\n" +
+	"\x04keys\x18\x01 \x03(\v2!.pinfold.gateway.v1.CheckpointKeyR\x04keys\"\x89\x01\n" +
+	"\rCheckpointKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\tR\tpublicKey\x12+\n" +
+	"\x11newest_checkpoint\x18\x03 \x01(\tR\x10newestCheckpoint\x12\x18\n" +
+	"\aremoved\x18\x04 \x01(\bR\aremoved\"=\n" +
 	"\x15ProveInclusionRequest\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\"M\n" +
@@ -904,45 +1119,52 @@ const file_pinfold_gateway_v1_audit_proto_rawDesc = "" +
 	"\amin_seq\x18\x05 \x01(\x04R\x06minSeqB\a\n" +
 	"\x05award\":\n" +
 	"\x16GetCertificateResponse\x12 \n" +
-	"\vcertificate\x18\x01 \x01(\fR\vcertificate2\xa1\x04\n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate2\x96\x05\n" +
 	"\fAuditService\x12d\n" +
 	"\rGetCheckpoint\x12(.pinfold.gateway.v1.GetCheckpointRequest\x1a).pinfold.gateway.v1.GetCheckpointResponse\x12j\n" +
-	"\x0fListCheckpoints\x12*.pinfold.gateway.v1.ListCheckpointsRequest\x1a+.pinfold.gateway.v1.ListCheckpointsResponse\x12g\n" +
+	"\x0fListCheckpoints\x12*.pinfold.gateway.v1.ListCheckpointsRequest\x1a+.pinfold.gateway.v1.ListCheckpointsResponse\x12s\n" +
+	"\x12ListCheckpointKeys\x12-.pinfold.gateway.v1.ListCheckpointKeysRequest\x1a..pinfold.gateway.v1.ListCheckpointKeysResponse\x12g\n" +
 	"\x0eProveInclusion\x12).pinfold.gateway.v1.ProveInclusionRequest\x1a*.pinfold.gateway.v1.ProveInclusionResponse\x12m\n" +
 	"\x10ProveConsistency\x12+.pinfold.gateway.v1.ProveConsistencyRequest\x1a,.pinfold.gateway.v1.ProveConsistencyResponse\x12g\n" +
 	"\x0eGetCertificate\x12).pinfold.gateway.v1.GetCertificateRequest\x1a*.pinfold.gateway.v1.GetCertificateResponseB,Z*pinfold/proto/pinfold/gateway/v1;gatewayv1b\x06proto3"
 
-var file_pinfold_gateway_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_pinfold_gateway_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_pinfold_gateway_v1_audit_proto_goTypes = []any{
-	(*GetCheckpointRequest)(nil),     // 0: pinfold.gateway.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),    // 1: pinfold.gateway.v1.GetCheckpointResponse
-	(*ListCheckpointsRequest)(nil),   // 2: pinfold.gateway.v1.ListCheckpointsRequest
-	(*ListCheckpointsResponse)(nil),  // 3: pinfold.gateway.v1.ListCheckpointsResponse
-	(*ProveInclusionRequest)(nil),    // 4: pinfold.gateway.v1.ProveInclusionRequest
-	(*ProveInclusionResponse)(nil),   // 5: pinfold.gateway.v1.ProveInclusionResponse
-	(*ProveConsistencyRequest)(nil),  // 6: pinfold.gateway.v1.ProveConsistencyRequest
-	(*ProveConsistencyResponse)(nil), // 7: pinfold.gateway.v1.ProveConsistencyResponse
-	(*GetCertificateRequest)(nil),    // 8: pinfold.gateway.v1.GetCertificateRequest
-	(*GetCertificateResponse)(nil),   // 9: pinfold.gateway.v1.GetCertificateResponse
-	(v1.Medal)(0),                    // 10: pinfold.log.v1.Medal
+	(*GetCheckpointRequest)(nil),       // 0: pinfold.gateway.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),      // 1: pinfold.gateway.v1.GetCheckpointResponse
+	(*ListCheckpointsRequest)(nil),     // 2: pinfold.gateway.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil),    // 3: pinfold.gateway.v1.ListCheckpointsResponse
+	(*ListCheckpointKeysRequest)(nil),  // 4: pinfold.gateway.v1.ListCheckpointKeysRequest
+	(*ListCheckpointKeysResponse)(nil), // 5: pinfold.gateway.v1.ListCheckpointKeysResponse
+	(*CheckpointKey)(nil),              // 6: pinfold.gateway.v1.CheckpointKey
+	(*ProveInclusionRequest)(nil),      // 7: pinfold.gateway.v1.ProveInclusionRequest
+	(*ProveInclusionResponse)(nil),     // 8: pinfold.gateway.v1.ProveInclusionResponse
+	(*ProveConsistencyRequest)(nil),    // 9: pinfold.gateway.v1.ProveConsistencyRequest
+	(*ProveConsistencyResponse)(nil),   // 10: pinfold.gateway.v1.ProveConsistencyResponse
+	(*GetCertificateRequest)(nil),      // 11: pinfold.gateway.v1.GetCertificateRequest
+	(*GetCertificateResponse)(nil),     // 12: pinfold.gateway.v1.GetCertificateResponse
+	(v1.Medal)(0),                      // 13: pinfold.log.v1.Medal
 }
 var file_pinfold_gateway_v1_audit_proto_depIdxs = []int32{
-	10, // 0: pinfold.gateway.v1.GetCertificateRequest.medal:type_name -> pinfold.log.v1.Medal
-	0,  // 1: pinfold.gateway.v1.AuditService.GetCheckpoint:input_type -> pinfold.gateway.v1.GetCheckpointRequest
-	2,  // 2: pinfold.gateway.v1.AuditService.ListCheckpoints:input_type -> pinfold.gateway.v1.ListCheckpointsRequest
-	4,  // 3: pinfold.gateway.v1.AuditService.ProveInclusion:input_type -> pinfold.gateway.v1.ProveInclusionRequest
-	6,  // 4: pinfold.gateway.v1.AuditService.ProveConsistency:input_type -> pinfold.gateway.v1.ProveConsistencyRequest
-	8,  // 5: pinfold.gateway.v1.AuditService.GetCertificate:input_type -> pinfold.gateway.v1.GetCertificateRequest
-	1,  // 6: pinfold.gateway.v1.AuditService.GetCheckpoint:output_type -> pinfold.gateway.v1.GetCheckpointResponse
-	3,  // 7: pinfold.gateway.v1.AuditService.ListCheckpoints:output_type -> pinfold.gateway.v1.ListCheckpointsResponse
-	5,  // 8: pinfold.gateway.v1.AuditService.ProveInclusion:output_type -> pinfold.gateway.v1.ProveInclusionResponse
-	7,  // 9: pinfold.gateway.v1.AuditService.ProveConsistency:output_type -> pinfold.gateway.v1.ProveConsistencyResponse
-	9,  // 10: pinfold.gateway.v1.AuditService.GetCertificate:output_type -> pinfold.gateway.v1.GetCertificateResponse
-	6,  // [6:11] is the sub-list for method output_type
-	1,  // [1:6] is the sub-list for method input_type
-	1,  // [1:1] is the sub-list for extension type_name
-	1,  // [1:1] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	6,  // 0: pinfold.gateway.v1.ListCheckpointKeysResponse.keys:type_name -> pinfold.gateway.v1.CheckpointKey
+	13, // 1: pinfold.gateway.v1.GetCertificateRequest.medal:type_name -> pinfold.log.v1.Medal
+	0,  // 2: pinfold.gateway.v1.AuditService.GetCheckpoint:input_type -> pinfold.gateway.v1.GetCheckpointRequest
+	2,  // 3: pinfold.gateway.v1.AuditService.ListCheckpoints:input_type -> pinfold.gateway.v1.ListCheckpointsRequest
+	4,  // 4: pinfold.gateway.v1.AuditService.ListCheckpointKeys:input_type -> pinfold.gateway.v1.ListCheckpointKeysRequest
+	7,  // 5: pinfold.gateway.v1.AuditService.ProveInclusion:input_type -> pinfold.gateway.v1.ProveInclusionRequest
+	9,  // 6: pinfold.gateway.v1.AuditService.ProveConsistency:input_type -> pinfold.gateway.v1.ProveConsistencyRequest
+	11, // 7: pinfold.gateway.v1.AuditService.GetCertificate:input_type -> pinfold.gateway.v1.GetCertificateRequest
+	1,  // 8: pinfold.gateway.v1.AuditService.GetCheckpoint:output_type -> pinfold.gateway.v1.GetCheckpointResponse
+	3,  // 9: pinfold.gateway.v1.AuditService.ListCheckpoints:output_type -> pinfold.gateway.v1.ListCheckpointsResponse
+	5,  // 10: pinfold.gateway.v1.AuditService.ListCheckpointKeys:output_type -> pinfold.gateway.v1.ListCheckpointKeysResponse
+	8,  // 11: pinfold.gateway.v1.AuditService.ProveInclusion:output_type -> pinfold.gateway.v1.ProveInclusionResponse
+	10, // 12: pinfold.gateway.v1.AuditService.ProveConsistency:output_type -> pinfold.gateway.v1.ProveConsistencyResponse
+	12, // 13: pinfold.gateway.v1.AuditService.GetCertificate:output_type -> pinfold.gateway.v1.GetCertificateResponse
+	8,  // [8:14] is the sub-list for method output_type
+	2,  // [2:8] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_pinfold_gateway_v1_audit_proto_init() }
@@ -950,7 +1172,7 @@ func file_pinfold_gateway_v1_audit_proto_init() {
 	if File_pinfold_gateway_v1_audit_proto != nil {
 		return
 	}
-	file_pinfold_gateway_v1_audit_proto_msgTypes[8].OneofWrappers = []any{
+	file_pinfold_gateway_v1_audit_proto_msgTypes[11].OneofWrappers = []any{
 		(*getCertificateRequest_Medal)(nil),
 		(*getCertificateRequest_Background)(nil),
 	}
@@ -960,7 +1182,7 @@ func file_pinfold_gateway_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pinfold_gateway_v1_audit_proto_rawDesc), len(file_pinfold_gateway_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuditService_GetCheckpoint_FullMethodName    = "/pinfold.gateway.v1.AuditService/GetCheckpoint"
-	AuditService_ListCheckpoints_FullMethodName  = "/pinfold.gateway.v1.AuditService/ListCheckpoints"
-	AuditService_ProveInclusion_FullMethodName   = "/pinfold.gateway.v1.AuditService/ProveInclusion"
-	AuditService_ProveConsistency_FullMethodName = "/pinfold.gateway.v1.AuditService/ProveConsistency"
-	AuditService_GetCertificate_FullMethodName   = "/pinfold.gateway.v1.AuditService/GetCertificate"
+	AuditService_GetCheckpoint_FullMethodName      = "/pinfold.gateway.v1.AuditService/GetCheckpoint"
+	AuditService_ListCheckpoints_FullMethodName    = "/pinfold.gateway.v1.AuditService/ListCheckpoints"
+	AuditService_ListCheckpointKeys_FullMethodName = "/pinfold.gateway.v1.AuditService/ListCheckpointKeys"
+	AuditService_ProveInclusion_FullMethodName     = "/pinfold.gateway.v1.AuditService/ProveInclusion"
+	AuditService_ProveConsistency_FullMethodName   = "/pinfold.gateway.v1.AuditService/ProveConsistency"
+	AuditService_GetCertificate_FullMethodName     = "/pinfold.gateway.v1.AuditService/GetCertificate"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -39,6 +40,8 @@ type AuditServiceClient interface {
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// ListCheckpoints returns the checkpoints that the gateway signed by itself, each so many facts, oldest first.
 	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
+	// ListCheckpointKeys returns the keys of all gateways of the Games, each with the newest checkpoint that it signed.
+	ListCheckpointKeys(ctx context.Context, in *ListCheckpointKeysRequest, opts ...grpc.CallOption) (*ListCheckpointKeysResponse, error)
 	// ProveInclusion proves that a leaf stands at a sequence of the tree of a size.
 	ProveInclusion(ctx context.Context, in *ProveInclusionRequest, opts ...grpc.CallOption) (*ProveInclusionResponse, error)
 	// ProveConsistency proves that a tree begins with the leaves of a smaller one.
@@ -71,6 +74,16 @@ func (c *auditServiceClient) ListCheckpoints(ctx context.Context, in *ListCheckp
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCheckpointsResponse)
 	err := c.cc.Invoke(ctx, AuditService_ListCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) ListCheckpointKeys(ctx context.Context, in *ListCheckpointKeysRequest, opts ...grpc.CallOption) (*ListCheckpointKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckpointKeysResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListCheckpointKeys_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +133,8 @@ type AuditServiceServer interface {
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// ListCheckpoints returns the checkpoints that the gateway signed by itself, each so many facts, oldest first.
 	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
+	// ListCheckpointKeys returns the keys of all gateways of the Games, each with the newest checkpoint that it signed.
+	ListCheckpointKeys(context.Context, *ListCheckpointKeysRequest) (*ListCheckpointKeysResponse, error)
 	// ProveInclusion proves that a leaf stands at a sequence of the tree of a size.
 	ProveInclusion(context.Context, *ProveInclusionRequest) (*ProveInclusionResponse, error)
 	// ProveConsistency proves that a tree begins with the leaves of a smaller one.
@@ -143,6 +158,9 @@ func (UnimplementedAuditServiceServer) GetCheckpoint(context.Context, *GetCheckp
 }
 func (UnimplementedAuditServiceServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
+}
+func (UnimplementedAuditServiceServer) ListCheckpointKeys(context.Context, *ListCheckpointKeysRequest) (*ListCheckpointKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCheckpointKeys not implemented")
 }
 func (UnimplementedAuditServiceServer) ProveInclusion(context.Context, *ProveInclusionRequest) (*ProveInclusionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ProveInclusion not implemented")
@@ -206,6 +224,24 @@ func _AuditService_ListCheckpoints_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AuditServiceServer).ListCheckpoints(ctx, req.(*ListCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_ListCheckpointKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckpointKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListCheckpointKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListCheckpointKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListCheckpointKeys(ctx, req.(*ListCheckpointKeysRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -278,6 +314,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCheckpoints",
 			Handler:    _AuditService_ListCheckpoints_Handler,
+		},
+		{
+			MethodName: "ListCheckpointKeys",
+			Handler:    _AuditService_ListCheckpointKeys_Handler,
 		},
 		{
 			MethodName: "ProveInclusion",

@@ -81,6 +81,9 @@ const (
 	Reason_REASON_STALE Reason = 28
 	// What was signed tells of another time than the gateway's, which is in the error: sign again with that.
 	Reason_REASON_CLOCK_WRONG Reason = 29
+	// The Merkle tree of this gateway cannot grow, or it signs nothing, for now: the message says why. Ask again later, or
+	// another gateway.
+	Reason_REASON_AUDIT_PAUSED Reason = 30
 )
 
 // Enum value maps for Reason.
@@ -113,6 +116,7 @@ var (
 		27: "REASON_NOT_AWARDED",
 		28: "REASON_STALE",
 		29: "REASON_CLOCK_WRONG",
+		30: "REASON_AUDIT_PAUSED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -142,6 +146,7 @@ var (
 		"REASON_NOT_AWARDED":       27,
 		"REASON_STALE":             28,
 		"REASON_CLOCK_WRONG":       29,
+		"REASON_AUDIT_PAUSED":      30,
 	}
 )
 
@@ -1613,7 +1618,7 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1e\n" +
 	"\n" +
 	"registered\x18\x02 \x01(\rR\n" +
-	"registered*\xaa\x05\n" +
+	"registered*\xc3\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_UPLOAD_TOO_LARGE\x10\x01\x12\x18\n" +
@@ -1642,7 +1647,8 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\x12REASON_SLOW_READER\x10\x1a\x12\x16\n" +
 	"\x12REASON_NOT_AWARDED\x10\x1b\x12\x10\n" +
 	"\fREASON_STALE\x10\x1c\x12\x16\n" +
-	"\x12REASON_CLOCK_WRONG\x10\x1d*f\n" +
+	"\x12REASON_CLOCK_WRONG\x10\x1d\x12\x17\n" +
+	"\x13REASON_AUDIT_PAUSED\x10\x1e*f\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTATUS_ACCEPTED\x10\x01\x12\x1b\n" +
