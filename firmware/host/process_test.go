@@ -17,7 +17,7 @@ func pinIn(t *testing.T) (folder, flash string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	flash = filepath.Join(folder, flashFile)
 	if err := os.WriteFile(flash, make([]byte, flashSize), 0o600); err != nil {
 		t.Fatal(err)

@@ -173,6 +173,45 @@ func TestCheckFinds(t *testing.T) {
 			spoil(t, log, bucket, func(tx kv.Tx, k, _ []byte) { tx.Delete(bucket, k) })
 		})
 	}
+	for _, bucket := range []string{awards, ranks} {
+		t.Run(bucket+" of nobody", func(t *testing.T) {
+			spoil(t, log, bucket, func(tx kv.Tx, k, v []byte) {
+				k = slices.Clone(k)
+				k[0] ^= 1
+				tx.Put(bucket, k, v)
+			})
+		})
+	}
+	t.Run("complete with nothing, in the totals too", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+			for k, v := range tx.Scan(wearers, nil, nil) {
+				if rec := decodeRecord(v); rec.held == 0 && !rec.complete {
+					old := rec.head
+					rec.complete = true
+					tx.Put(wearers, k, rec.encode())
+					moveTotals(tx, old, rec.head)
+					return
+				}
+			}
+			t.Fatal("all wearers have backgrounds")
+		})
+	})
+	t.Run("awards in another order", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+			for k, v := range tx.Scan(wearers, nil, nil) {
+				last := award{}
+				for i, a := range decodeRecord(v).all() {
+					if i > 0 && last.medal == 0 && a.medal == 0 && !last.revoked && !a.revoked && last.cause != a.cause {
+						one, two := headSize+(i-1)*awardSize, headSize+i*awardSize
+						tx.Put(wearers, k, slices.Concat(v[:one], v[two:two+awardSize], v[one:two], v[two+awardSize:]))
+						return
+					}
+					last = a
+				}
+			}
+			t.Fatal("no wearer has two backgrounds of two causes")
+		})
+	})
 	for _, test := range []struct {
 		what, bucket string
 		at           int // the byte of the value
