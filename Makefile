@@ -5,8 +5,9 @@ SEED ?= 0
 KILLS ?= 36
 FUZZTIME ?= 20s
 FACTS ?= 5000000
+FLIPS ?= 100
 
-.PHONY: test generate lint race fuzz simulate crash conference audit-large bench-quick demo \
+.PHONY: test generate lint race fuzz simulate crash flips conference audit-large bench-quick demo \
 	firmware firmware-test firmware-units firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
@@ -36,6 +37,9 @@ simulate: ## the fold runner under many more random schedules than `make test` r
 
 crash: ## real processes, killed again and again; SEED=n kills at the same moments again
 	go test -v -tags long -run TestCrash -timeout 30m ./cmd/pinfold -kills $(KILLS) -seed $(SEED)
+
+flips: ## each file damaged FLIPS times, and the real thing started on it; SEED=n does the same again
+	go test -v -tags long -run TestFlips -timeout 120m ./cmd/pinfold -flips $(FLIPS) -seed $(SEED)
 
 conference: ## real contacts with real phones: late, repeated, out of order
 	go test -v -tags long -run TestRealConference -timeout 30m ./cmd/pinfold

@@ -29,17 +29,18 @@ import (
 // The crowd lives in the test; what it talks to is killed.
 
 var (
-	crashSeed = flag.Uint64("seed", 0, "seed of the moments to kill at; 0 = a random one, printed")
+	crashSeed = flag.Uint64("seed", 0, "seed of what is drawn; 0 = a random one, printed")
 	kills     = flag.Int("kills", 36, "how often the process is killed")
 )
 
-func crashRand(t *testing.T) *rand.Rand {
+// seededRand returns what a target of the Makefile draws from.
+func seededRand(t *testing.T, target string) *rand.Rand {
 	t.Helper()
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64N(1 << 40)
 	}
-	t.Logf("seed %d; again: make crash SEED=%d", seed, seed)
+	t.Logf("seed %d; again: make %s SEED=%d", seed, target, seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
@@ -202,7 +203,7 @@ func TestRealConference(t *testing.T) {
 
 // TestCrash kills `pinfold up` again and again under the conference.
 func TestCrash(t *testing.T) {
-	rng := crashRand(t)
+	rng := seededRand(t, "crash")
 	binary := buildBinary(t)
 	contacts, want := conference(t)
 	contacts.Walks = crowd.Synthetic(contacts.People, 2, 1).Walks
@@ -247,7 +248,7 @@ func newReplica(t *testing.T, binary, nats, service string, args ...string) repl
 // TestCrashReplicas runs two processes of each service and a gateway against one NATS server, and kills them in turn
 // under 200 watchers.
 func TestCrashReplicas(t *testing.T) {
-	rng := crashRand(t)
+	rng := seededRand(t, "crash")
 	binary := buildBinary(t)
 	contacts, want := conference(t)
 	contacts.Walks = crowd.Synthetic(contacts.People, 2, 1).Walks

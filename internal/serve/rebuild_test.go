@@ -3,6 +3,7 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fold"
@@ -143,4 +146,20 @@ func refold(t *testing.T, log eventlog.Log) view.Digest {
 		t.Fatal(err, serr, rerr)
 	}
 	return at.Digest
+}
+
+// TestDamagedCall: a call that met damage may be tried again, and tells no stranger where the file is.
+func TestDamagedCall(t *testing.T) {
+	damaged := fmt.Errorf("wrapped: %w", &view.DamagedError{Path: "/data/views/tap.db", Reason: "a value"})
+	r := start(t, &echo{
+		unary:  func(context.Context, string) (string, error) { return "", damaged },
+		stream: func(context.Context) error { return damaged },
+	}, quietly)
+	r.Serving(true)
+	_, called := r.call(t.Context(), "word")
+	for _, err := range []error{called, r.streams(t.Context())} {
+		if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), "tap.db") {
+			t.Errorf("got %v", err)
+		}
+	}
 }

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+
+	"pinfold/internal/view"
 )
 
 const (
@@ -110,14 +112,23 @@ func (s *Server) whenServing(ctx context.Context, req any, info *grpc.UnaryServe
 	if err := s.serves(info.FullMethod); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	resp, err := handler(ctx, req)
+	return resp, whileRebuilt(err)
 }
 
 func (s *Server) streamWhenServing(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if err := s.serves(info.FullMethod); err != nil {
 		return err
 	}
-	return handler(srv, stream)
+	return whileRebuilt(handler(srv, stream))
+}
+
+// whileRebuilt is the answer to a call that met damage: another replica, or this one in a while, can answer it.
+func whileRebuilt(err error) error {
+	if _, damaged := errors.AsType[*view.DamagedError](err); damaged {
+		return status.Error(codes.Unavailable, "damaged: the service rebuilds its state from the log")
+	}
+	return err
 }
 
 // serves returns an error while calls other than those about the server itself are not served.

@@ -47,3 +47,15 @@ func WithoutSum(b *Bolt, f func(kv.Tx)) error {
 		return r.tx.Commit()
 	})
 }
+
+// WithoutChecks makes b hand out what is stored, checksum and all, until the returned function is called.
+func WithoutChecks(b *Bolt) (again func()) {
+	b.sums = false
+	return func() { b.sums = true }
+}
+
+// Used returns how many bytes the pages of b take, free ones too.
+func Used(b *Bolt) (size int64) {
+	_ = b.db.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil })
+	return size
+}

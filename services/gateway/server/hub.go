@@ -81,7 +81,7 @@ func (h *hub) changed(w *watcher) fact.Seq {
 // run reads the log and wakes watchers until the context ends.
 func (h *hub) run(ctx context.Context) error {
 	defer h.end()
-	for failures := 0; ; failures++ {
+	for pause := retryPause; ; pause = min(2*pause, maxPause) {
 		before := h.pos.Seq
 		err := h.read(ctx)
 		if ctx.Err() != nil {
@@ -91,13 +91,11 @@ func (h *hub) run(ctx context.Context) error {
 			return fmt.Errorf("watchers: %w", err)
 		}
 		if h.pos.Seq > before {
-			failures = 0
+			pause = retryPause
 		}
-		if eventlog.Noteworthy(failures) {
-			h.logger.Warn("reading the log for watchers failed, trying again", "failures", failures+1, "error", err)
-		}
+		h.logger.Warn("reading the log for watchers failed, trying again", "error", err)
 		select {
-		case <-time.After(pauseAfter(failures)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
