@@ -163,6 +163,23 @@ func TestHubMidnightIsThatOfSteps(t *testing.T) {
 	})
 }
 
+// TestHubTimeCorrected: the time is set back over midnight, and forward again: the day changes both ways, and everybody is
+// woken by the correction itself.
+func TestHubTimeCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startHub(t, evening, stepsToday(t), fact.RulesAdopted{Rules: rules.Tokyo2020()}, fact.TimePassed{Time: evening})
+		w.wantWake(t, w.passed(t, evening), "the first time that came by")
+		w.wantWake(t, w.passed(t, evening.Add(15*365*24*time.Hour)), "a clock in 2036, of gateway and log")
+		w.clock = evening.Add(time.Minute)
+		w.wantWake(t, w.write(t, fact.TimeCorrected{Time: w.clock}), "set right")
+		w.passed(t, evening.Add(2*time.Minute-1))
+		w.wantWake(t, 0, "just before midnight")
+		w.wantWake(t, w.passed(t, evening.Add(2*time.Minute)), "midnight")
+		w.wantWake(t, w.write(t, fact.TimeCorrected{Time: evening}), "set back over midnight")
+		w.wantWake(t, w.write(t, fact.TimeCorrected{Time: w.clock}), "and forward")
+	})
+}
+
 // TestHubDays: whatever day it was, another one wakes everybody, an earlier one too. While the steps service is away the
 // other wakes go on, and the day is asked for until it says it. Without a watcher nobody is asked.
 func TestHubDays(t *testing.T) {
