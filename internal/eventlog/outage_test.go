@@ -454,3 +454,37 @@ func TestDeletedConsumer(t *testing.T) {
 		t.Errorf("got %+v, want ErrUnreachable", got)
 	}
 }
+
+// TestLeastPermissions: what docs/operations.md says that a service's user needs is enough.
+func TestLeastPermissions(t *testing.T) {
+	t.Parallel()
+	s := logtest.Start(t)
+	create(t, s.Connect(), games)
+	s.Stop()
+	s.Start(func(o *server.Options) {
+		o.Users = []*server.User{{Username: "pinfold", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{
+				"$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO." + streamName, "$JS.API.STREAM.MSG.GET." + streamName,
+				"$JS.API.CONSUMER.CREATE." + streamName + ".*", "$JS.API.CONSUMER.MSG.NEXT." + streamName + ".*", timeFamily,
+			}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+		o.NoAuthUser = "pinfold"
+	})
+	nc := s.Connect()
+	var log *eventlog.JetStream
+	until(t, "the log is opened", func() (opened bool) {
+		var err error
+		log, err = eventlog.Open(t.Context(), nc, games)
+		return err == nil
+	})
+	mustAppend(t, log, times(1, 5)...)
+	wantHead(t, log, 5)
+	wantRecords(t, readN(t, reader(t, log, 3), 3, 3), times(3, 3))
+	if m, ok, err := log.LastOf(t.Context(), fact.Clock); err != nil || !ok || m.Seq != 5 {
+		t.Errorf("last of time: got %+v, %v, %v, want sequence 5", m, ok, err)
+	}
+	if err := nc.LastError(); err != nil {
+		t.Errorf("got %v, want nothing that was forbidden", err)
+	}
+}
