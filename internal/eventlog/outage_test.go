@@ -378,22 +378,29 @@ func TestRefused(t *testing.T) {
 	}{
 		"max_batch_size": {
 			func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 100 },
-			times(1, 101), []string{"max_batch_size", "100"}, true,
+			times(1, 101),
+			[]string{"max_batch_size", "100"},
+			true,
 		},
 		"max_payload, one fact": {
 			func(o *server.Options) { o.MaxPayload = 200 },
-			[]fact.Record{{Fact: fact.RulesAdopted{Rules: vancouver2030()}}}, []string{"max_payload", "200"}, false,
+			[]fact.Record{{Fact: fact.RulesAdopted{Rules: vancouver2030()}}},
+			[]string{"max_payload", "200"},
+			false,
 		},
 		"max_payload, the last of many": {
 			func(o *server.Options) { o.MaxPayload = 300 },
-			append(times(1, 5), fact.Record{Fact: fact.RulesAdopted{Rules: vancouver2030()}}), []string{"max_payload", "300"}, false,
+			append(times(1, 5), fact.Record{Fact: fact.RulesAdopted{Rules: vancouver2030()}}),
+			[]string{"max_payload", "300"},
+			false,
 		},
 		"no permission": {
 			denied("pinfold.tokyo2020.time"), times(1, 1), []string{"Permissions Violation", "pinfold.tokyo2020.time"}, false,
 		},
 		"no permission for one of many": {
 			denied("pinfold.tokyo2020.goal"), append(times(1, 5), append(goals(1, 2), times(6, 2)...)...),
-			[]string{"Permissions Violation", "pinfold.tokyo2020.goal"}, false,
+			[]string{"Permissions Violation", "pinfold.tokyo2020.goal"},
+			false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
