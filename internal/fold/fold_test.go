@@ -783,6 +783,23 @@ func TestExpectedDamaged(t *testing.T) {
 	}
 }
 
+// TestSnapshotFails: a view that cannot be read has no digest.
+func TestSnapshotFails(t *testing.T) {
+	log := newLog()
+	input(t, log, 1)
+	store, err := view.OpenBolt(filepath.Join(t.TempDir(), "view.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mustOpen(t, config(flooding{}, log, store))
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Snapshot(); err == nil {
+		t.Errorf("got %+v of a view that is closed", s)
+	}
+}
+
 // frail is a store whose commits fail: not stored, or stored although it was said that they failed.
 type frail struct {
 	*view.Memory
