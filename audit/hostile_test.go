@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"pinfold/audit"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
+	"pinfold/internal/rules"
 )
 
 // TestVerifyOtherRules: rules that make medals cheap for as long as one friendship takes derive what they say, so only who
@@ -42,6 +44,57 @@ func TestVerifyOtherRules(t *testing.T) {
 	o.Rules = []fact.Rules{cheap}
 	if got, want := verify(t, messages, o).Findings[0].Found, `others: medals {"bronze":2,"gold":4,"silver":3}, no opens`; got != want {
 		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+// casablanca returns the clocks of Morocco as a database knows them that ends at an instant.
+func casablanca(t testing.TB, end fact.UnixMilli) []fact.ZoneOffset {
+	t.Helper()
+	r, err := rules.Parse([]byte(`{
+		"name": "Games", "sports": [{"id": "judo", "english": "Judo"}],
+		"friends_per_background": 5, "starter_backgrounds": 0, "medals": {"bronze": 1, "silver": 2, "gold": 3},
+		"time_zone": "Africa/Casablanca", "step_goal": 1, "pending_for": "24h", "upload_grace": "0s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(r.Zone, func(z fact.ZoneOffset) bool { return z.From.Start() >= end })
+}
+
+// TestZonesToCome: an auditor, or an other set of rules, whose zone database knows more of what is to come, has the rules of
+// the log, until a fact of the log is behind the first difference.
+func TestZonesToCome(t *testing.T) {
+	w := emptyVerifyWorld(t)
+	inForce := verifyRules()
+	inForce.Zone = casablanca(t, w.now.Add(365*24*time.Hour))
+	newer := inForce
+	newer.Zone = casablanca(t, math.MaxInt64)
+	first := newer.Zone[len(inForce.Zone)].From.Start() // of the changes that the log does not know of
+	w.add(fact.RulesAdopted{Rules: inForce}, fact.TimePassed{Time: w.now})
+	a, b := w.wearer(), w.wearer()
+	w.meet(a, b)
+	w.walk(a, 1200)
+	published := audit.Options{Rules: []fact.Rules{verifyRules(), newer}}
+	whatIf := func() error {
+		_, err := audit.WhatIf(t.Context(), each(w.messages(), nil), func(fact.Rules) (fact.Rules, error) { return newer, nil })
+		return err
+	}
+	w.now = first - 1001 // a second passes before a fact is stored
+	w.add(fact.TimePassed{Time: w.now})
+	if r := verify(t, w.messages(), published); r.Verdict != audit.Clean {
+		t.Errorf("got %v, want a clean log: the change is to come", r.Findings)
+	}
+	if err := whatIf(); err != nil {
+		t.Errorf("what if the rules had a change to come: %v", err)
+	}
+	w.now = first - 1000
+	w.add(fact.TimePassed{Time: w.now})
+	wantFindings(t, w.messages(), published, at{1, audit.OtherRules})
+	want := "others: another time_zone from " + first.String() + " on"
+	if got := verify(t, w.messages(), published).Findings[0].Found; got != want {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	if err := whatIf(); err == nil || !strings.Contains(err.Error(), "rules adopted at sequence 1: time_zone: must stay that of the log") {
+		t.Errorf("what if the rules had another zone: %v", err)
 	}
 }
 

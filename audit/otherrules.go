@@ -76,8 +76,8 @@ func differing(published, other fact.Rules) string {
 	for key := range before {
 		differ = append(differ, "no "+key)
 	}
-	if !slices.Equal(published.Zone, other.Zone) {
-		differ = append(differ, "another "+zoneKey)
+	if from, another := rules.ZonesDifferFrom(published.Zone, other.Zone); another {
+		differ = append(differ, fmt.Sprintf("another %s from %v on", zoneKey, from))
 	}
 	slices.Sort(differ)
 	return strings.Join(differ, ", ")
@@ -125,17 +125,16 @@ func valueOf(old any, value string) any {
 }
 
 // otherRules returns the rules that stand in the place of adopted ones. Steps are added up by days as they come, so the
-// zone must be the same.
-func otherRules(adopted fact.Rules, change func(fact.Rules) (fact.Rules, error)) (fact.Rules, error) {
-	other, err := change(adopted)
-	if err != nil {
-		return fact.Rules{}, err
+// zone must be the same; a table that differs in what is to come, differs from the instant that is returned, and that of
+// the log stands in its place.
+func otherRules(adopted fact.Rules, change func(fact.Rules) (fact.Rules, error)) (other fact.Rules, from fact.UnixMilli, differ bool, err error) {
+	if other, err = change(adopted); err != nil {
+		return fact.Rules{}, 0, false, err
 	}
 	if err := rules.Check(other); err != nil {
-		return fact.Rules{}, err
+		return fact.Rules{}, 0, false, err
 	}
-	if !slices.Equal(other.Zone, adopted.Zone) {
-		return fact.Rules{}, errZone
-	}
-	return other, nil
+	from, differ = rules.ZonesDifferFrom(adopted.Zone, other.Zone)
+	other.Zone = adopted.Zone
+	return other, from, differ, nil
 }

@@ -104,9 +104,9 @@ type Options struct {
 // fold has a goroutine of its own.
 //
 // The memory it takes does not grow with the log: some 100 MiB, and some 10 MiB for each worker. It grows by some hundred
-// bytes for each pin, and for each fact that services were still to derive at the worst point of the log; and by the
-// findings, which are bounded. The states of the folds and the counters of the statements are in temporary files, some
-// hundred bytes for each fact.
+// bytes for each pin, for each time that rules were adopted which were not published, and for each fact that services were
+// still to derive at the worst point of the log; and by the findings, which are bounded. The states of the folds and the
+// counters of the statements are in temporary files, some hundred bytes for each fact.
 //
 // Where the messages end with an error, the report covers what came before, with a finding of kind Unreadable. It is
 // returned as an error too unless it lies in what was read: a *eventlog.DecodeError, or an archive that is cut or
@@ -154,6 +154,8 @@ type verifier struct {
 	counts       Report
 	last         fact.Seq
 	read         uint64
+	lastStored   fact.UnixMilli // the latest at which a fact was stored
+	unpublished  []unpublished
 	restored     uint32 // the epoch of the last Restored
 	keys         map[fact.PinID]*fact.PublicKey
 	rosterBroken bool                    // a fact of the roster was not decoded: keys may be unknown for no fault of the statements
@@ -326,6 +328,7 @@ func (v *verifier) collect(ctx context.Context, from <-chan *run) error {
 func (v *verifier) enter(c *run, i int) {
 	m := c.messages[i]
 	v.read++
+	v.lastStored = max(v.lastStored, m.Stored)
 	v.counts.Facts++
 	if next := v.last + 1; m.Seq < next {
 		v.out.add(m.Seq, Sequence, "sequence "+next.String(), "sequence "+m.Seq.String()+" again or too late, of family "+string(m.Family))
@@ -428,11 +431,36 @@ func (v *verifier) register(seq fact.Seq, key fact.PublicKey) {
 	}
 }
 
-// adopt takes note of rules.
+// unpublished are rules that were adopted at a sequence, and are no published ones for a log that comes up to an instant.
+type unpublished struct {
+	adopted fact.Seq
+	from    fact.UnixMilli
+	differ  string // in what
+}
+
+// adopt takes note of rules. Whether a zone differs is known at the end of the log: see rules.Same.
 func (v *verifier) adopt(seq fact.Seq, r fact.Rules) {
 	v.counts.RulesAdopted++
-	if len(v.Rules) > 0 && !slices.ContainsFunc(v.Rules, func(p fact.Rules) bool { return rules.Equal(p, r) }) {
-		v.out.add(seq, OtherRules, "rules that were published", "others: "+differing(v.Rules[len(v.Rules)-1], r))
+	var other unpublished
+	for _, p := range v.Rules {
+		from, differ := rules.DifferFrom(p, r)
+		if !differ {
+			return
+		}
+		if other.adopted == 0 || from >= other.from { // of several, those that are published for longest, or last
+			other = unpublished{seq, from, differing(p, r)}
+		}
+	}
+	if other.adopted != 0 {
+		v.unpublished = append(v.unpublished, other)
+	}
+}
+
+func (v *verifier) endRules() {
+	for _, o := range v.unpublished {
+		if v.lastStored >= o.from {
+			v.out.add(o.adopted, OtherRules, "rules that were published", "others: "+o.differ)
+		}
 	}
 }
 
@@ -477,6 +505,7 @@ func (v *verifier) end(cut bool) error {
 	if v.Kept != 0 && v.last <= v.Kept && !cut {
 		v.out.add(v.last+1, RestoredDiffers, v.restoredHere(v.Kept), fmt.Sprintf("the end of the log at sequence %d", v.last))
 	}
+	v.endRules()
 	v.kept.end(&v.tree, cut)
 	for _, f := range v.folds {
 		missing, outstanding := f.missing(v.Unfinished || cut)

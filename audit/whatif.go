@@ -51,7 +51,8 @@ type WhatIfResult struct {
 }
 
 // WhatIf folds the log twice side by side, under the rules that it adopts and under others: change returns, for the rules
-// of each RulesAdopted, those in their place. They must pass rules.Check and leave the zone as it is.
+// of each RulesAdopted, those in their place. They must pass rules.Check, and their zone must be that of the log up to its
+// last fact.
 //
 // Other rules derive other facts, so the recorded derived facts are not folded: on each side, tap and steps fold the
 // reported facts, and rewards folds what that tap derives. Only the place of the recorded friendship facts is used: rewards
@@ -110,7 +111,15 @@ type whatIf struct {
 	change        func(fact.Rules) (fact.Rules, error)
 	before, after *chain
 	facts         uint64
+	last          fact.UnixMilli  // the latest at which a fact was stored
+	zone          otherZone       // of the other rules, the first one to be reached
 	wearers       []fact.WearerID // each once for each pairing
+}
+
+// otherZone is that of rules that were adopted at a sequence and differ from the log's from an instant on. 0 = there is none.
+type otherZone struct {
+	adopted fact.Seq
+	from    fact.UnixMilli
 }
 
 func (w *whatIf) open(txs []kv.Tx) {
@@ -120,9 +129,19 @@ func (w *whatIf) open(txs []kv.Tx) {
 
 func (w *whatIf) take(m eventlog.Message) error {
 	w.facts++
-	if m.Family == fact.Award || m.Family == fact.Goal {
-		return nil // nothing is folded from them
+	w.last = max(w.last, m.Stored)
+	if m.Family != fact.Award && m.Family != fact.Goal { // nothing is folded from them
+		if err := w.fold(m); err != nil {
+			return err
+		}
 	}
+	if w.zone.adopted != 0 && w.last >= w.zone.from {
+		return rulesError(w.zone.adopted, errZone)
+	}
+	return nil
+}
+
+func (w *whatIf) fold(m eventlog.Message) error {
 	e, err := m.Decode()
 	if err != nil {
 		return err
@@ -131,12 +150,16 @@ func (w *whatIf) take(m eventlog.Message) error {
 		w.wearers = append(w.wearers, f.Wearer)
 	}
 	other := e
-	if other.Fact, err = w.otherwise(e.Fact); err != nil {
-		return fmt.Errorf("rules adopted at sequence %d: %w", e.Seq, err)
+	if other.Fact, err = w.otherwise(e); err != nil {
+		return err
 	}
 	w.before.take(e)
 	w.after.take(other)
 	return nil
+}
+
+func rulesError(adopted fact.Seq, err error) error {
+	return fmt.Errorf("rules adopted at sequence %d: %w", adopted, err)
 }
 
 func (w *whatIf) end() {
@@ -145,12 +168,18 @@ func (w *whatIf) end() {
 }
 
 // otherwise returns what stands in the place of a fact on the other side.
-func (w *whatIf) otherwise(f fact.Fact) (fact.Fact, error) {
-	switch f := f.(type) {
+func (w *whatIf) otherwise(e fact.Entry) (fact.Fact, error) {
+	switch f := e.Fact.(type) {
 	case fact.RulesAdopted:
-		other, err := otherRules(f.Rules, w.change)
+		other, from, differ, err := otherRules(f.Rules, w.change)
+		if err != nil {
+			return nil, rulesError(e.Seq, err)
+		}
+		if differ && (w.zone.adopted == 0 || from < w.zone.from) {
+			w.zone = otherZone{e.Seq, from}
+		}
 		f.Rules = other
-		return f, err
+		return f, nil
 	case fact.Unfriended:
 		f.Friendship = w.sameFriendship(f.Friendship)
 		return f, nil
@@ -162,7 +191,7 @@ func (w *whatIf) otherwise(f fact.Fact) (fact.Fact, error) {
 		f.Cause, f.Index = same.Cause, same.Index
 		return f, nil
 	}
-	return f, nil
+	return e.Fact, nil
 }
 
 // sameFriendship returns the other side's friendship of the pair that has this one; 0, which names none, if either is

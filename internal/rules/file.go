@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,8 @@ const MaxFile = 1 << 20
 // Parse reads rules from the JSON of a rules file; the embedded tokyo2020.json is an example. Its keys:
 //
 //	name                    of the Games, for people
-//	sports                  list of {id, english, japanese, french}, in the order in which backgrounds are unlocked
+//	sports                  list of {id, english, japanese, french}, in the order in which backgrounds are unlocked;
+//	                        without a Japanese or French name, the English one stands for it
 //	friends_per_background  friends for each background
 //	starter_backgrounds     backgrounds that a wearer starts with
 //	medals                  {bronze, silver, gold}: friends, at least, for each
@@ -27,7 +29,7 @@ const MaxFile = 1 << 20
 //	opens, closes           RFC 3339, to the millisecond; without them taps and steps are always taken
 //	upload_grace            how long after closing taps and step reports are still taken, as a Go duration, such as "168h"
 //
-// All but opens and closes must be given, none twice, and no others. The error names the field, its value and the rule.
+// All but opens, closes and those names must be given, none twice, and no others. The error names the field, its value and the rule.
 // What Parse returns passes Check.
 func Parse(document []byte) (fact.Rules, error) {
 	var r fact.Rules
@@ -233,9 +235,11 @@ func sports(into *[]fact.Sport) reader {
 		}
 		list := make([]fact.Sport, len(items))
 		for i, item := range items {
-			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(&list[i])); err != nil {
+			sport := &list[i]
+			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(sport)); err != nil {
 				return err
 			}
+			sport.Japanese, sport.French = cmp.Or(sport.Japanese, sport.English), cmp.Or(sport.French, sport.English)
 		}
 		*into = list
 		return nil
@@ -246,7 +250,7 @@ func sportFields(s *fact.Sport) []field {
 	return []field{
 		{key: "id", read: text(&s.ID)},
 		{key: "english", read: text(&s.English)},
-		{key: "japanese", read: text(&s.Japanese)},
-		{key: "french", read: text(&s.French)},
+		{key: "japanese", optional: true, read: text(&s.Japanese)},
+		{key: "french", optional: true, read: text(&s.French)},
 	}
 }

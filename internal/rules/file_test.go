@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestParse(t *testing.T) {
 		Closes:               fact.UnixMilli(time.Date(2030, 2, 17, 22, 59, 59, 999e6, time.UTC).UnixMilli()),
 		UploadGrace:          24 * time.Hour,
 	}
-	if !rules.Equal(got, want) {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Parse:\n got %+v\nwant %+v", got, want)
 	}
 	if got, want := len(got.Zone), 201; got != want { // winter time, and two changes in each of 100 years
@@ -63,7 +64,8 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown key of medals", `"gold": 30`, `"gold": 30, "platinum": 40`, `"medals.platinum": unknown key`},
 		{"key twice", `"step_goal": 8000`, `"step_goal": 8000, "step_goal": 9000`, `step_goal: must be given once`},
 		{"key left out", `"step_goal": 8000,`, ``, `step_goal: must be given`},
-		{"key of a sport left out", `, "french": "Luge"`, ``, `sports[1].french: must be given`},
+		{"key of a sport left out", `"english": "Luge", `, ``, `sports[1].english: must be given`},
+		{"null as a name", `"リュージュ"`, `null`, `sports[1].japanese null: must be a string`},
 		{"medal left out", `, "gold": 30`, ``, `medals.gold: must be given`},
 
 		{"not JSON", `"step_goal": 8000`, `"step_goal" 8000`, `rules: line 12: must be JSON: invalid character '8' after object key`},
@@ -110,10 +112,34 @@ func TestParseRefuses(t *testing.T) {
 			if got := err.Error(); got != tt.want {
 				t.Errorf("Parse:\n got %s\nwant %s", got, tt.want)
 			}
-			if !rules.Equal(r, fact.Rules{}) {
+			if !reflect.DeepEqual(r, fact.Rules{}) {
 				t.Errorf("Parse returned %+v beside an error, want none", r)
 			}
 		})
+	}
+}
+
+// TestParseEnglishForOthers: a name that is left out, or left empty, is the English one.
+func TestParseEnglishForOthers(t *testing.T) {
+	good := winter(t)
+	for name, tt := range map[string]struct {
+		old, new string
+		want     fact.Sport
+	}{
+		"no French":   {`, "french": "Saut à ski"`, ``, fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "スキージャンプ", French: "Ski Jumping"}},
+		"no Japanese": {`"japanese": "スキージャンプ", `, ``, fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "Ski Jumping", French: "Saut à ski"}},
+		"neither": {
+			`"english": "Ski Jumping", "japanese": "スキージャンプ", "french": "Saut à ski"`, `"french": "", "english": "Ski Jumping"`,
+			fact.Sport{ID: "ski-jumping", English: "Ski Jumping", Japanese: "Ski Jumping", French: "Ski Jumping"},
+		},
+	} {
+		if strings.Count(good, tt.old) != 1 {
+			t.Fatalf("%q stands %d times in the good file, want once", tt.old, strings.Count(good, tt.old))
+		}
+		r, err := rules.Parse([]byte(strings.Replace(good, tt.old, tt.new, 1)))
+		if err != nil || r.Sports[2] != tt.want {
+			t.Errorf("%s: got %+v, %v, want %+v", name, r.Sports, err, tt.want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"time"
 
@@ -30,11 +31,24 @@ func Tokyo2020() fact.Rules {
 	return r
 }
 
-// Equal reports whether a and b are the same rules, to the last name.
-func Equal(a, b fact.Rules) bool {
+// Same reports whether a and b are the same rules for a log whose last fact is of that instant (design section 3): what
+// governments decide about clocks later is no difference yet.
+func Same(a, b fact.Rules, last fact.UnixMilli) bool {
+	from, differ := DifferFrom(a, b)
+	return !differ || last < from
+}
+
+// DifferFrom returns the instant from which on a and b are not the same rules, and false if they are for ever. That is the
+// beginning of time, unless they differ in the zone alone.
+func DifferFrom(a, b fact.Rules) (from fact.UnixMilli, differ bool) {
+	zoneA, zoneB := a.Zone, b.Zone
+	a.Zone, b.Zone = nil, nil
 	// By reflection, so that no field added later is left out. It tells a nil list from an empty one, but Check
 	// passes neither.
-	return reflect.DeepEqual(a, b)
+	if !reflect.DeepEqual(a, b) {
+		return 0, true
+	}
+	return ZonesDifferFrom(zoneA, zoneB)
 }
 
 // Window is the part of the rules that says when taps and steps are taken, small enough for a fold to keep.
@@ -142,11 +156,32 @@ const slotsPerDay = 96
 // LocalDay returns the local calendar day in which the slot begins. Slots before the first entry of the zone use it.
 // The zone must be as Check passes it.
 func LocalDay(zone []fact.ZoneOffset, s fact.Slot) fact.Day {
-	later := sort.Search(len(zone), func(i int) bool { return zone[i].From > s })
-	local := int64(s) + int64(zone[max(later-1, 0)].Quarters)
+	local := int64(s) + int64(quartersOf(zone, s))
 	if local < 0 {
 		// Division truncates towards zero, and these slots are of 31 December 1969.
 		local -= slotsPerDay - 1
 	}
 	return fact.Day(local / slotsPerDay)
+}
+
+// ZonesDifferFrom returns the beginning of the first slot whose local time is not the same in both zones, and false if
+// there is none. The zones must be as Check passes them.
+func ZonesDifferFrom(a, b []fact.ZoneOffset) (from fact.UnixMilli, differ bool) {
+	slots := []fact.Slot{0} // from which on an offset may be another one
+	for _, z := range slices.Concat(a, b) {
+		slots = append(slots, z.From)
+	}
+	slices.Sort(slots)
+	for _, s := range slots {
+		if quartersOf(a, s) != quartersOf(b, s) {
+			return s.Start(), true
+		}
+	}
+	return 0, false
+}
+
+// quartersOf returns the offset of the zone in the slot, in quarter hours.
+func quartersOf(zone []fact.ZoneOffset, s fact.Slot) int8 {
+	later := sort.Search(len(zone), func(i int) bool { return zone[i].From > s })
+	return zone[max(later-1, 0)].Quarters
 }

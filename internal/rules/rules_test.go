@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestTokyo2020(t *testing.T) {
 		PendingFor:           14 * 24 * time.Hour,
 		UploadGrace:          7 * 24 * time.Hour,
 	}
-	if !rules.Equal(got, want) {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Tokyo2020() = %+v, want %+v", got, want)
 	}
 }
@@ -54,7 +55,7 @@ func TestTokyo2020IsTheCallers(t *testing.T) {
 	}
 }
 
-func TestEqual(t *testing.T) {
+func TestSame(t *testing.T) {
 	changes := map[string]func(*fact.Rules){
 		"name":           func(r *fact.Rules) { r.Name += "!" },
 		"sport":          func(r *fact.Rules) { r.Sports[32].French = "Lutte!" },
@@ -66,7 +67,7 @@ func TestEqual(t *testing.T) {
 		"silver":         func(r *fact.Rules) { r.Medals.Silver++ },
 		"gold":           func(r *fact.Rules) { r.Medals.Gold++ },
 		"zone entry":     func(r *fact.Rules) { r.Zone[0].Quarters++ },
-		"zone entries":   func(r *fact.Rules) { r.Zone = append(r.Zone, fact.ZoneOffset{From: 1}) },
+		"zone entries":   func(r *fact.Rules) { r.Zone = append(r.Zone, fact.ZoneOffset{From: 1_000_000}) },
 		"step goal":      func(r *fact.Rules) { r.StepGoal++ },
 		"pending for":    func(r *fact.Rules) { r.PendingFor++ },
 		"opening":        func(r *fact.Rules) { r.Opens++ },
@@ -81,11 +82,14 @@ func TestEqual(t *testing.T) {
 			if !want {
 				change(&b)
 			}
-			if got := rules.Equal(a, b); got != want {
-				t.Errorf("Equal = %v, want %v", got, want)
-			}
-			if got := rules.Equal(b, a); got != want {
-				t.Errorf("Equal the other way = %v, want %v", got, want)
+			for _, last := range []fact.UnixMilli{0, math.MaxInt64} {
+				want := want || name == "zone entries" && last == 0
+				if got := rules.Same(a, b, last); got != want {
+					t.Errorf("Same at %d = %v, want %v", last, got, want)
+				}
+				if got := rules.Same(b, a, last); got != want {
+					t.Errorf("Same the other way at %d = %v, want %v", last, got, want)
+				}
 			}
 		})
 	}

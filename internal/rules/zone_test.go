@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -173,4 +175,68 @@ func TestZoneOfRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Tables of 1 or 2 entries stand for those of Africa/Casablanca: 2025b of the database knows of the changes of clocks up to
+// 2087, later ones of none after a year from now.
+func TestZonesDifferFrom(t *testing.T) {
+	at := func(from fact.Slot, quarters int8) fact.ZoneOffset {
+		return fact.ZoneOffset{From: from, Quarters: quarters}
+	}
+	for name, tt := range map[string]struct {
+		a, b []fact.ZoneOffset
+		want fact.Slot // 0 = from the beginning
+		same bool
+	}{
+		"one table":                           {[]fact.ZoneOffset{at(0, 4)}, []fact.ZoneOffset{at(0, 4)}, 0, true},
+		"another offset":                      {[]fact.ZoneOffset{at(0, 4)}, []fact.ZoneOffset{at(0, 8)}, 0, false},
+		"a change that the other lacks":       {[]fact.ZoneOffset{at(0, 4), at(100, 0)}, []fact.ZoneOffset{at(0, 4)}, 100, false},
+		"a change sooner":                     {[]fact.ZoneOffset{at(0, 4), at(100, 0)}, []fact.ZoneOffset{at(0, 4), at(90, 0)}, 90, false},
+		"a change to another offset":          {[]fact.ZoneOffset{at(0, 4), at(100, 0)}, []fact.ZoneOffset{at(0, 4), at(100, 8)}, 100, false},
+		"a change that changes nothing":       {[]fact.ZoneOffset{at(0, 4), at(100, 4)}, []fact.ZoneOffset{at(0, 4)}, 0, true},
+		"the first entry holds before it too": {[]fact.ZoneOffset{at(100, 4)}, []fact.ZoneOffset{at(0, 4)}, 0, true},
+		"the last slot":                       {[]fact.ZoneOffset{at(0, 4), at(1<<32-1, 0)}, []fact.ZoneOffset{at(0, 4)}, 1<<32 - 1, false},
+	} {
+		for _, order := range [][2][]fact.ZoneOffset{{tt.a, tt.b}, {tt.b, tt.a}} {
+			from, differ := ZonesDifferFrom(order[0], order[1])
+			if differ == tt.same || from != tt.want.Start() {
+				t.Errorf("%s: differ from %v on, %t; want %v, %t", name, from, differ, tt.want.Start(), !tt.same)
+			}
+		}
+	}
+}
+
+// Whatever the tables, before that slot all days are the same, and in it the local times are not.
+func TestZonesDifferFromIsExact(t *testing.T) {
+	anyZone := rapid.Custom(func(t *rapid.T) []fact.ZoneOffset {
+		zone := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) fact.ZoneOffset {
+			return fact.ZoneOffset{From: fact.Slot(rapid.IntRange(0, 60).Draw(t, "from")), Quarters: int8(rapid.IntRange(-1, 1).Draw(t, "quarters"))}
+		}), 1, 5, func(z fact.ZoneOffset) fact.Slot { return z.From }).Draw(t, "zone")
+		slices.SortFunc(zone, func(a, b fact.ZoneOffset) int { return cmp.Compare(a.From, b.From) })
+		return zone
+	})
+	offset := func(zone []fact.ZoneOffset, s fact.Slot) int8 {
+		q := zone[0].Quarters
+		for _, z := range zone {
+			if z.From <= s {
+				q = z.Quarters
+			}
+		}
+		return q
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyZone.Draw(t, "a"), anyZone.Draw(t, "b")
+		from, differ := ZonesDifferFrom(a, b)
+		for s := fact.Slot(0); s < 70; s++ {
+			if offset(a, s) != offset(b, s) {
+				if !differ || from != s.Start() {
+					t.Fatalf("they differ from slot %d on, got %v, %t", s, from, differ)
+				}
+				return
+			}
+		}
+		if differ {
+			t.Fatalf("they never differ, got %v", from)
+		}
+	})
 }

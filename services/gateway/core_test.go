@@ -86,7 +86,7 @@ func TestRulesInForce(t *testing.T) {
 			}
 			read(t, fold(t, facts...), func(r kv.Reader) {
 				got, ok := gateway.RulesInForce(r)
-				if !ok || !rules.Equal(got, tt.want) {
+				if !ok || !reflect.DeepEqual(got, tt.want) {
 					t.Errorf("got %+v, %t, want %+v", got, ok, tt.want)
 				}
 			})
@@ -195,7 +195,7 @@ func checkLast(t *testing.T, rt *rapid.T, store view.Store, facts []fact.Fact) {
 			}
 		}
 		got, ok := gateway.RulesInForce(r)
-		if ok != (adopted != nil) || ok && !rules.Equal(got, *adopted) {
+		if ok != (adopted != nil) || ok && !reflect.DeepEqual(got, *adopted) {
 			rt.Fatalf("rules %+v, %t, want %+v", got, ok, adopted)
 		}
 		if got := roster.Now(r); got != now {

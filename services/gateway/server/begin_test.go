@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,7 +57,7 @@ func TestGenesisFaults(t *testing.T) {
 			}
 			storeLate(log)
 			r, at := wantBeginning(t, log)
-			if !rules.Equal(r, rules.Tokyo2020()) || at != 77 {
+			if !reflect.DeepEqual(r, rules.Tokyo2020()) || at != 77 {
 				t.Errorf("got %q at %d, want the default rules at 77", r.Name, at)
 			}
 		})
@@ -117,7 +118,7 @@ func TestGenesisRace(t *testing.T) {
 		wg.Wait()
 		storeLate(log)
 		inForce, at := wantBeginning(t, log)
-		if first := given[at-1]; first != nil != rules.Equal(inForce, *otherRules()) {
+		if first := given[at-1]; first != nil != reflect.DeepEqual(inForce, *otherRules()) {
 			t.Errorf("round %d: %q in force, want the rules of gateway %d, whose time it is", round, inForce.Name, at-1)
 		}
 		checkGiven(t, log, given, inForce)
@@ -132,8 +133,8 @@ func checkGiven(t *testing.T, log eventlog.Log, given []*fact.Rules, inForce fac
 		t.Fatal(err)
 	}
 	for i, r := range given {
-		err := checkRules(r, a.runner)
-		if ok := r == nil || rules.Equal(*r, inForce); ok != (err == nil) {
+		err := checkRules(r, a.runner, machineClock())
+		if ok := r == nil || reflect.DeepEqual(*r, inForce); ok != (err == nil) {
 			t.Errorf("gateway %d: got %v, it may go on: %t", i, err, ok)
 		}
 	}
@@ -147,13 +148,23 @@ func TestCheckRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	tokyo := rules.Tokyo2020()
-	if err := checkRules(&tokyo, a.runner); err != nil {
+	if err := checkRules(&tokyo, a.runner, machineClock()); err != nil {
 		t.Errorf("the rules in force: got %v", err)
 	}
 	renamed := rules.Tokyo2020()
 	renamed.Sports[32].French += " "
+	// A newer database knows of a change of the clocks to come: no difference until a fact is behind it.
+	newer := rules.Tokyo2020()
+	change := fact.Slot(4_000_000)
+	newer.Zone = append(newer.Zone, fact.ZoneOffset{From: change, Quarters: 40})
+	if err := checkRules(&newer, a.runner, change.Start()-1); err != nil {
+		t.Errorf("a zone that will change: got %v", err)
+	}
+	if err := checkRules(&newer, a.runner, change.Start()); err == nil {
+		t.Error("a zone that has changed: got no error")
+	}
 	for name, given := range map[string]*fact.Rules{"other": otherRules(), "a letter in a name": &renamed, "none": {}} {
-		err := checkRules(given, a.runner)
+		err := checkRules(given, a.runner, machineClock())
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("rules %q were given", given.Name)) {
 			t.Errorf("%s: got %v, want an error that names the rules", name, err)
 		}
@@ -164,15 +175,15 @@ func TestCheckRules(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkRules(otherRules(), a.runner); err != nil {
+	if err := checkRules(otherRules(), a.runner, machineClock()); err != nil {
 		t.Errorf("the rules adopted since: got %v", err)
 	}
-	if err := checkRules(&tokyo, a.runner); err == nil {
+	if err := checkRules(&tokyo, a.runner, machineClock()); err == nil {
 		t.Error("the rules of the beginning: got no error")
 	}
 	// Before the fold has come to any rules, none can be said to be in force.
 	empty := startGateway(t, eventlog.NewMemory(machineClock, eventlog.Faults{}))
-	if err := checkRules(&tokyo, empty.runner); err == nil {
+	if err := checkRules(&tokyo, empty.runner, machineClock()); err == nil {
 		t.Error("no rules in force: got no error")
 	}
 }
@@ -265,7 +276,7 @@ func TestBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	inForce, at := wantBeginning(t, logs[0])
-	if first := given[at-1]; first != nil != rules.Equal(inForce, *otherRules()) {
+	if first := given[at-1]; first != nil != reflect.DeepEqual(inForce, *otherRules()) {
 		t.Errorf("%q in force, want the rules of gateway %d, whose time it is", inForce.Name, at-1)
 	}
 	for i, log := range logs {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,10 +15,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"pinfold/internal/eventlog"
+	"pinfold/internal/fact"
 	"pinfold/internal/serve"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
 	stepsv1 "pinfold/proto/pinfold/steps/v1"
+	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
 
 // pouring serves WatchFace by sending faces without end.
@@ -120,6 +123,118 @@ func TestWatchEndsWithTheGateway(t *testing.T) {
 		a.hub.end()
 		if err := <-ended; status.Code(err) != codes.Unavailable || time.Since(begin) > 0 {
 			t.Errorf("after %v: %v, want that the gateway stops, at once", time.Since(begin), err)
+		}
+	})
+}
+
+// Services that answer with what they are told, and say what they were asked for.
+type (
+	rewardsSay struct {
+		rewardsv1.RewardsServiceClient
+		seq   uint64 // of the answer
+		asked []uint64
+	}
+	stepsSay struct {
+		stepsv1.StepsServiceClient
+		seq   uint64
+		asked []uint64
+	}
+	tapSays struct {
+		tapv1.TapServiceClient
+		settled uint64
+	}
+)
+
+func (s *rewardsSay) GetAwards(_ context.Context, req *rewardsv1.GetAwardsRequest, _ ...grpc.CallOption) (*rewardsv1.GetAwardsResponse, error) {
+	s.asked = append(s.asked, req.GetMinSeq())
+	return rewardsv1.GetAwardsResponse_builder{Seq: max(s.seq, req.GetMinSeq()), Friends: uint32(len(s.asked))}.Build(), nil
+}
+
+func (s *stepsSay) GetDay(_ context.Context, req *stepsv1.GetDayRequest, _ ...grpc.CallOption) (*stepsv1.GetDayResponse, error) {
+	s.asked = append(s.asked, req.GetMinSeq())
+	return stepsv1.GetDayResponse_builder{Seq: max(s.seq, req.GetMinSeq())}.Build(), nil
+}
+
+func (s *tapSays) Settle(context.Context, *tapv1.SettleRequest, ...grpc.CallOption) (*tapv1.SettleResponse, error) {
+	return tapv1.SettleResponse_builder{Seq: s.settled}.Build(), nil
+}
+
+// TestFaceSeq: a face is read of where tap has settled what followed from the caller's sequence, and reflects no more of
+// the log than the one of its parts that reflects less.
+func TestFaceSeq(t *testing.T) {
+	for _, tt := range []struct {
+		minSeq, rewards, steps uint64 // asked for, and where the services are
+		asked, want            uint64
+	}{
+		{0, 12, 10, 0, 10},
+		{0, 10, 12, 0, 10},
+		{5, 12, 10, 9, 10},
+		{5, 3, 4, 9, 9},
+		{5, 3, 12, 9, 9},
+	} {
+		rewards, steps := &rewardsSay{seq: tt.rewards}, &stepsSay{seq: tt.steps}
+		a := &api{services: &services{tap: &tapSays{settled: 9}, rewards: rewards, steps: steps}}
+		face, err := a.GetFace(t.Context(), gatewayv1.GetFaceRequest_builder{Wearer: "w", MinSeq: tt.minSeq}.Build())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if face.GetSeq() != tt.want || !slices.Equal(rewards.asked, []uint64{tt.asked}) || !slices.Equal(steps.asked, []uint64{tt.asked}) {
+			t.Errorf("%+v: got the sequence %d, rewards asked for %d and steps for %d", tt, face.GetSeq(), rewards.asked, steps.asked)
+		}
+	}
+}
+
+// faces is the stream of a watcher.
+type faces struct {
+	grpc.ServerStream
+	ctx  context.Context //nolint:containedctx // of the stream
+	sent chan *gatewayv1.Face
+}
+
+func (f *faces) Context() context.Context { return f.ctx }
+
+func (f *faces) Send(face *gatewayv1.Face) error {
+	f.sent <- face
+	return nil
+}
+
+// TestWatchDoesNotGoBack: each part of a watched face is read of where it was last shown of, or of what woke the watcher,
+// whichever is later: replicas differ, and so do the services.
+func TestWatchDoesNotGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wearer := fact.WearerID{1}
+		rewards, steps := &rewardsSay{seq: 20}, &stepsSay{seq: 10}
+		h := newHub(nil, eventlog.Position{Seq: 7}, nil, nil, nil)
+		a := &api{services: &services{rewards: rewards, steps: steps}, hub: h}
+		ctx, cancel := context.WithCancel(t.Context())
+		stream := &faces{ctx: ctx, sent: make(chan *gatewayv1.Face, 9)}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- a.WatchFace(gatewayv1.GetFaceRequest_builder{Wearer: wearer.String()}.Build(), stream)
+		}()
+		for _, tt := range []struct {
+			woken         fact.Seq // by what
+			awards, steps uint64   // asked for
+			seq           uint64   // shown
+		}{
+			{0, 7, 7, 10},
+			{15, 20, 15, 15},
+			{25, 25, 25, 25},
+		} {
+			if tt.woken > 0 {
+				h.mu.Lock()
+				wakeAll(h.watchers[wearer], tt.woken)
+				h.mu.Unlock()
+			}
+			synctest.Wait()
+			if face := <-stream.sent; face.GetSeq() != tt.seq || rewards.asked[len(rewards.asked)-1] != tt.awards || steps.asked[len(steps.asked)-1] != tt.steps {
+				t.Errorf("woken by %d: got %v, rewards asked for %d, steps for %d, want %d, %d and %d",
+					tt.woken, face, rewards.asked, steps.asked, tt.seq, tt.awards, tt.steps)
+			}
+		}
+		cancel()
+		if err := <-ended; status.Code(err) != codes.Canceled {
+			t.Errorf("the watch ended with %v", err)
 		}
 	})
 }

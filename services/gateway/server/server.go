@@ -71,8 +71,11 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 		return serve.IgnoreEnd(ctx, err)
 	}
 	var end eventlog.Position
+	var last eventlog.Message
 	if err := serve.Reach(ctx, c.Logger, func() (err error) {
-		end, err = eventlog.End(ctx, log)
+		if end, err = eventlog.End(ctx, log); err == nil {
+			last, _, err = log.At(ctx, end.Seq)
+		}
 		return err
 	}); err != nil {
 		return serve.IgnoreEnd(ctx, err)
@@ -95,7 +98,7 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 				gatewayv1.RegisterAuditServiceServer(s, &auditor{api: a, log: log, notary: witness})
 			},
-			Ready: func() error { return checkRules(c.Rules, runner) },
+			Ready: func() error { return checkRules(c.Rules, runner, last.Stored) },
 			Tasks: []func(context.Context) error{
 				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run,
 				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },
@@ -107,14 +110,15 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 	})
 }
 
-// checkRules returns an error if the operator gave rules, and others are in force.
-func checkRules(given *fact.Rules, runner *fold.Runner) error {
+// checkRules returns an error if the operator gave rules, and others are in force in a log whose last fact is of that
+// instant.
+func checkRules(given *fact.Rules, runner *fold.Runner, last fact.UnixMilli) error {
 	if given == nil {
 		return nil
 	}
 	return runner.Query(func(seq fact.Seq, r view.Reader) error {
 		inForce, ok := gateway.RulesInForce(r)
-		if !ok || !rules.Equal(inForce, *given) {
+		if !ok || !rules.Same(inForce, *given, last) {
 			return fmt.Errorf("rules %q were given, but the log has %q in force at sequence %d, which differ: "+
 				"leave the rules out, or adopt the new ones", given.Name, inForce.Name, seq)
 		}

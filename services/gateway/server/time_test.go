@@ -314,6 +314,32 @@ func TestKeepTimeStart(t *testing.T) {
 	}
 }
 
+// TestKeepTimeCorrected: behind a correction the gateway goes on from the time that was set, though its clock is wrong still.
+func TestKeepTimeCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock, log, a := sharedClock(t)
+		clock.set(15 * 365 * day)
+		pass(2 * time.Hour)
+		if late := late(t, a); late > -365*day {
+			t.Fatalf("the folds are %v late, want them to have followed the wrong clock", late)
+		}
+		if _, err := log.Append(t.Context(), eventlog.Batch{Records: []fact.Record{{Fact: fact.TimeCorrected{Time: machineClock()}}}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 30 {
+			pass(TimeInterval)
+			if late := late(t, a); late < 0 || late > TimeInterval+TimeInterval/4 {
+				t.Fatalf("the folds are %v late", late)
+			}
+		}
+		clock.set(0)
+		pass(2 * TimeInterval)
+		if late := late(t, a); late < 0 || late > TimeInterval+TimeInterval/4 || len(a.reasons()) > 0 {
+			t.Errorf("with the clock set right the folds are %v late, and /readyz says %q", late, a.reasons())
+		}
+	})
+}
+
 // TestKeepTimeFaults: the log fails, in every way, and the time goes on when it is back.
 func TestKeepTimeFaults(t *testing.T) {
 	for name, faults := range map[string]eventlog.Faults{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,15 +73,15 @@ func TestWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				log, read := &answers{}, fact.Seq(0)
-				w := newWrites(log, func() fact.Seq { return read })
+				log, read := &answers{}, atomic.Uint64{}
+				w := newWrites(log, func() fact.Seq { return fact.Seq(read.Load()) })
 				for _, s := range tt.steps {
 					pass(s.after)
 					log.err, log.after = s.err, s.takes
 					go w.Append(t.Context(), eventlog.Batch{}) //nolint:errcheck // what became of it is known
 					synctest.Wait()
 					if !s.unread {
-						read = 100
+						read.Store(100)
 					}
 				}
 				pass(tt.after)
