@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,14 +144,15 @@ func TestClerkRefused(t *testing.T) {
 func TestCommitterRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines bytes.Buffer
-		broken := true
-		appends := 0
+		var broken atomic.Bool
+		broken.Store(true)
+		var appends atomic.Int32
 		log := eventlog.NewMemory(machineClock, eventlog.Faults{Enter: func(call string) error {
 			if call != "Append" {
 				return nil
 			}
-			appends++
-			if broken {
+			appends.Add(1)
+			if broken.Load() {
 				return fmt.Errorf("%w: no responders", eventlog.ErrNotStored)
 			}
 			return nil
@@ -162,10 +164,10 @@ func TestCommitterRests(t *testing.T) {
 		for time.Since(began) < outage {
 			wantAnswers(t, log, submit(c, 0, 1), 0, refusal, unavailably)
 		}
-		if appends < 30 || appends > 50 {
-			t.Errorf("the log was tried %d times in %v, want about once a second", appends, outage)
+		if n := appends.Load(); n < 30 || n > 50 {
+			t.Errorf("the log was tried %d times in %v, want about once a second", n, outage)
 		}
-		broken = false
+		broken.Store(false)
 		back := time.Now()
 		wantAnswers(t, log, submit(c, 0, 1), 0, accepted, noReason)
 		if took := time.Since(back); took > maxPause {
@@ -174,11 +176,12 @@ func TestCommitterRests(t *testing.T) {
 		for range 5 { // and then there is no pause any more
 			before := time.Now()
 			wantAnswers(t, log, submit(c, 0, 1), 0, already, noReason)
-			submit(c, uint32(appends), uint32(appends)+1)
+			submit(c, uint32(appends.Load()), uint32(appends.Load())+1)
 			if took := time.Since(before); took != 0 {
 				t.Errorf("a statement took %v, want no pause", took)
 			}
 		}
+		synctest.Wait() // for what was submitted last
 		text := lines.String()
 		if got := strings.Count(text, "level=WARN"); got != 4 { // at once, and every 10 s
 			t.Errorf("got %d warnings in %v, want 4:\n%s", got, outage, text)
