@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 FACTS ?= 5000000
 FLIPS ?= 100
 
-.PHONY: test generate lint race fuzz simulate crash flips conference audit-large bench-quick demo \
+.PHONY: test generate lint race fuzz simulate crash awake flips conference audit-large bench-quick demo \
 	firmware firmware-test firmware-units firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
@@ -40,6 +40,9 @@ crash: ## real processes, killed again and again; SEED=n kills at the same momen
 
 flips: ## each file damaged FLIPS times, and the real thing started on it; SEED=n does the same again
 	go test -v -tags long -run TestFlips -timeout 120m ./cmd/pinfold -flips $(FLIPS) -seed $(SEED)
+
+awake: ## a NATS cluster of three, of which one node after another is killed, frozen and cut off; prints for how long writes rested
+	go test -v -tags long -run TestAwake -timeout 30m ./cmd/pinfold
 
 conference: ## real contacts with real phones: late, repeated, out of order
 	go test -v -tags long -run TestRealConference -timeout 30m ./cmd/pinfold

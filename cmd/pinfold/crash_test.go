@@ -58,6 +58,7 @@ func buildBinary(t *testing.T) string {
 type process struct {
 	binary string
 	args   []string
+	env    []string // nil = that of the test
 	log    *os.File // its standard error
 
 	mu  sync.Mutex
@@ -69,6 +70,7 @@ func (p *process) start(t *testing.T) *bufio.Reader {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd = exec.Command(p.binary, p.args...)
+	p.cmd.Env = p.env
 	p.cmd.Stderr = p.log
 	// If the test is killed, so are its processes.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -65,6 +65,7 @@ func (f serviceFlags) serve(s *session, name, listen, adminAddress string, run f
 	}
 	group, ctx := errgroup.WithContext(s.ctx)
 	group.Go(func() error { return eventlog.UntilClosed(ctx, nc) })
+	group.Go(func() error { return eventlog.LeaveCutOff(ctx, nc, logger) })
 	group.Go(func() error { return admin.Run(ctx) })
 	group.Go(func() error {
 		return run(ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger, Admin: admin})

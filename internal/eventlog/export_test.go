@@ -14,3 +14,8 @@ func ConfirmShorterAfter(l *JetStream, d time.Duration) { l.confirm = d }
 
 // ConnOf returns the connection of the log.
 func ConnOf(l *JetStream) *nats.Conn { return l.js.Conn() }
+
+// NewDeserter returns what leaves a server, for the connection.
+func NewDeserter(nc *nats.Conn) func(began time.Time, answered bool) (left bool) {
+	return (&deserter{nc: nc}).note
+}

@@ -24,6 +24,7 @@ type JetStream struct {
 	kept   fact.Seq
 
 	confirm time.Duration // confirmShorter
+	deserts *deserter     // by what became of batches
 }
 
 // Open finds the log of the Games by its subjects. ErrNoLog says that there is none yet.
@@ -59,7 +60,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("log: stream %s: %w", name, err)
 	}
-	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, kept: kept, confirm: confirmShorter}, nil
+	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, kept: kept, confirm: confirmShorter, deserts: &deserter{nc: nc}}, nil
 }
 
 // checkStream returns an error unless the stream keeps what the log promises: nothing is deleted or dropped, and a batch
@@ -159,15 +160,19 @@ func (l *JetStream) Append(ctx context.Context, b Batch) (fact.Seq, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	before := l.js.Conn().LastError()
+	before, began := l.js.Conn().LastError(), time.Now()
 	// Without an answer to the first message, for which the library would wait whatever the context says.
 	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs, jetstreamext.BatchFlowControl{AckFirst: false})
 	if err != nil {
 		if forbidden := l.forbidden(b, before); forbidden != nil {
 			return 0, forbidden
 		}
+		if silent(err) {
+			l.deserts.note(began, false)
+		}
 		return 0, appendError(l.js.Conn(), err)
 	}
+	l.deserts.note(began, true)
 	return fact.Seq(ack.Sequence), nil
 }
 
