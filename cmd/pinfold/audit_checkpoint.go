@@ -1,16 +1,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
@@ -19,11 +21,11 @@ import (
 )
 
 type auditCheckpointCommand struct {
-	Gateway string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
-	Games   string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
-	Key     string `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it. Without it the gateway's word is taken." placeholder:"KEY"`
-	Keep    string `help:"File of checkpoints that were kept. The new one is added once it is proven that the log still begins with the facts of the newest one there." type:"path" placeholder:"FILE"`
-	All     bool   `help:"With --keep: also keep those that the gateway signed unasked since."`
+	Gateway string  `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+	Games   string  `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
+	Key     keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again. Without it the gateway's word is taken." placeholder:"KEY"`
+	Keep    string  `help:"File of checkpoints that were kept. The new one is added once it is proven that the log still begins with the facts of the newest one there." type:"path" placeholder:"FILE"`
+	All     bool    `help:"With --keep: also keep those that the gateway signed unasked since, and the newest of the other gateways."`
 }
 
 // Validate implements kong.Validatable.
@@ -39,12 +41,9 @@ const checkpointTimeout = 15 * time.Second
 
 // Run fetches a checkpoint, prints it, and holds it against those that were kept.
 func (c *auditCheckpointCommand) Run(s *session) error {
-	var given string
-	if c.Key != "" {
-		var err error
-		if given, err = keyText(c.Key); err != nil {
-			return err
-		}
+	given, err := c.Key.text()
+	if err != nil {
+		return err
 	}
 	conn, err := dialPlain(c.Gateway)
 	if err != nil {
@@ -56,7 +55,7 @@ func (c *auditCheckpointCommand) Run(s *session) error {
 	if err != nil {
 		return fmt.Errorf("gateway at %s: %w", c.Gateway, err)
 	}
-	if c.Key == "" {
+	if len(c.Key) == 0 {
 		fmt.Fprintf(s.stderr, "The key is the gateway's word: %s\nCompare it with the one that the organisers published.\n", w.public)
 	}
 	kept := &keptFile{path: c.Keep, stderr: s.stderr}
@@ -86,9 +85,16 @@ func (s *session) printCheckpoint(text, public string) error {
 
 // keep adds the checkpoint to the file, if it is consistent with the last one there.
 func (c *auditCheckpointCommand) keep(w witness, kept *keptFile, last merkle.Checkpoint, text string) (err error) {
+	others, err := w.others(last.Size, text)
+	if err != nil {
+		return err
+	}
 	texts := []string{text}
 	if c.All {
 		if texts, err = w.unasked(last.Size, text); err != nil {
+			return err
+		}
+		if texts, err = w.bySize(append(others, texts...)); err != nil {
 			return err
 		}
 	}
@@ -118,6 +124,7 @@ type witness struct {
 	games   string
 	known   note.Verifiers
 	public  string
+	listed  []*gatewayv1.CheckpointKey // the keys of all gateways, as this one says
 }
 
 // meet learns the key of the checkpoints: the given one, or with "" the one that the gateway states. It returns the newest
@@ -132,12 +139,73 @@ func (w *witness) meet(key string) (text string, newest merkle.Checkpoint, err e
 	if w.public = answer.GetPublicKey(); key != "" && !slices.Contains(strings.Fields(key), w.public) {
 		w.public = key // of several given keys, it is the one that the gateway states
 	}
-	if w.known, err = parseKeys(cmp.Or(key, w.public), w.games); err != nil {
+	if w.listed, err = w.list(ctx); err != nil {
+		return "", newest, err
+	}
+	if key == "" {
+		key = w.public
+		for _, l := range w.listed {
+			key += "\n" + l.GetPublicKey()
+		}
+	}
+	if w.known, err = parseKeys(key, w.games); err != nil {
 		return "", newest, err
 	}
 	text = answer.GetCheckpoint()
 	newest, err = merkle.OpenCheckpoint(text, w.games, w.known)
 	return text, newest, err
+}
+
+// list returns the keys of all gateways, as this one says.
+func (w *witness) list(ctx context.Context) ([]*gatewayv1.CheckpointKey, error) {
+	answer, err := w.gateway.ListCheckpointKeys(ctx, &gatewayv1.ListCheckpointKeysRequest{})
+	if status.Code(err) == codes.Unimplemented { // an older gateway
+		return nil, nil
+	}
+	return answer.GetKeys(), err
+}
+
+// others returns the newest checkpoints of the other known keys in the list that are of more than so many facts, and of
+// fewer than the newest one. It is a *partedError if one of any size is not of the log of the newest one.
+func (w *witness) others(after fact.Seq, newest string) (texts []string, err error) {
+	end, err := merkle.OpenCheckpoint(newest, w.games, w.known)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range w.listed {
+		text := l.GetNewestCheckpoint()
+		if text == "" || l.GetRemoved() || l.GetPublicKey() == w.public {
+			continue
+		}
+		c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+		if err != nil || c.Size > end.Size {
+			continue // its key was not published, or it is newer
+		}
+		if err := w.consistent(c, end); err != nil {
+			return nil, fmt.Errorf("checkpoint key %s: %w", l.GetName(), err)
+		}
+		if c.Size > after && c.Size < end.Size {
+			texts = append(texts, text)
+		}
+	}
+	return texts, nil
+}
+
+// bySize sorts checkpoints by size, and leaves out those that say what another says.
+func (w *witness) bySize(texts []string) ([]string, error) {
+	bySize := map[fact.Seq]string{}
+	for _, text := range texts {
+		c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+		if err != nil {
+			return nil, err
+		}
+		bySize[c.Size] = text
+	}
+	var sorted []string
+	for _, size := range slices.Sorted(maps.Keys(bySize)) {
+		sorted = append(sorted, bySize[size])
+	}
+	return sorted, nil
 }
 
 // unasked returns the checkpoints of more than so many facts that the gateway signed unasked, and the newest one, by size.

@@ -89,15 +89,15 @@ type auditCertificateCommand struct {
 	scratchFlags
 	Short bool `help:"Leave out how the award was earned: nothing is disclosed of the wearer's friends."`
 
-	Gateway    string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
-	Archive    string `help:"Make it from this archive instead, under a checkpoint that was kept." type:"existingfile" placeholder:"FILE"`
-	Checkpoint string `help:"With --archive: file of checkpoints of its log." type:"existingfile" placeholder:"FILE"`
-	Key        string `name:"checkpoint-key" help:"With --archive: public key of the checkpoints, or a file that holds it." placeholder:"KEY"`
+	Gateway    string  `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+	Archive    string  `help:"Make it from this archive instead, under a checkpoint that was kept." type:"existingfile" placeholder:"FILE"`
+	Checkpoint string  `help:"With --archive: file of checkpoints of its log." type:"existingfile" placeholder:"FILE"`
+	Key        keyFlag `name:"checkpoint-key" sep:"none" help:"With --archive: public key of a gateway, or a file of such keys. May be given again." placeholder:"KEY"`
 }
 
 // Validate implements kong.Validatable.
 func (c *auditCertificateCommand) Validate() error {
-	switch given := c.Checkpoint != "" && c.Key != ""; {
+	switch given := c.Checkpoint != "" && len(c.Key) > 0; {
 	case c.Archive == "" && c.Checkpoint != "":
 		return errors.New("--checkpoint says what an archive is held against, and a gateway signs its own: give --archive too")
 	case c.Archive != "" && !given:
@@ -165,7 +165,7 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 	if err != nil {
 		return nil, err
 	}
-	known, err := readKey(c.Key, x.games)
+	known, err := c.Key.known(x.games)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +182,8 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 }
 
 type auditCheckCommand struct {
-	File string `arg:"" help:"Certificate to check." type:"existingfile"`
-	Key  string `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, as the organisers published it." required:"" placeholder:"KEY"`
+	File string  `arg:"" help:"Certificate to check." type:"existingfile"`
+	Key  keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." required:"" placeholder:"KEY"`
 }
 
 // Run checks the certificate, and prints what it proves.
@@ -195,7 +195,7 @@ func (c *auditCheckCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	known, err := readKey(c.Key, "")
+	known, err := c.Key.known("")
 	if err != nil {
 		return err
 	}

@@ -25,14 +25,14 @@ type auditVerifyCommand struct {
 	Rules      []string `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
 	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so." env:"-"`
 	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
-	Key        string   `name:"checkpoint-key" help:"Public key of the checkpoints, or a file that holds it, or one key of each gateway, as the organisers published it." placeholder:"KEY"`
+	Key        keyFlag  `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." placeholder:"KEY"`
 	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
 	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
 }
 
 // Validate implements kong.Validatable.
 func (c auditVerifyCommand) Validate() error {
-	if len(c.Checkpoint) > 0 && c.Key == "" {
+	if len(c.Checkpoint) > 0 && len(c.Key) == 0 {
 		return errors.New("--checkpoint is worth what its signature is: give --checkpoint-key too")
 	}
 	return c.sourceFlags.Validate()
@@ -123,7 +123,7 @@ func (c *auditVerifyCommand) checkpoints(s *session, games string) ([]merkle.Che
 	if len(c.Checkpoint) == 0 {
 		return nil, nil
 	}
-	known, err := readKey(c.Key, games)
+	known, err := c.Key.known(games)
 	if err != nil {
 		return nil, err
 	}

@@ -199,9 +199,14 @@ func TestGatewaysBegin(t *testing.T) {
 	}
 	both := write(t, filepath.Join(t.TempDir(), "both.pub"), keyA+"\n"+keyB+"\n")
 	kept := filepath.Join(t.TempDir(), "kept")
-	for _, g := range []*soleGateway{one, two, one} {
-		mustRun(t, "audit", "checkpoint", "--gateway", g.at.Gateway, "--checkpoint-key", both, "--keep", kept, "--all")
-		g.register(t, people(20, 21)...)
+	for i, keys := range [][]string{{"--checkpoint-key", both}, {"--checkpoint-key", keyA, "--checkpoint-key", keyB}, {"--checkpoint-key", both}} {
+		g := []*soleGateway{one, two}[i%2]
+		mustRun(t, append([]string{"audit", "checkpoint", "--gateway", g.at.Gateway, "--keep", kept, "--all"}, keys...)...)
+		g.register(t, people(20+2*i, 21+2*i)...)
+	}
+	if code, _, stderr := pinfold(t, "audit", "checkpoint", "--gateway", two.at.Gateway, "--checkpoint-key", keyA, "--keep", kept); code != exitFailed ||
+		!strings.Contains(stderr, "signed by no known key") {
+		t.Errorf("with one of two keys: exit code %d, %s", code, stderr)
 	}
 	awaitListed(t, one.world)
 	awaitListed(t, two.world)
@@ -213,6 +218,9 @@ func TestGatewaysBegin(t *testing.T) {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
 	}
+	archive := filepath.Join(t.TempDir(), "archive")
+	mustRun(t, "audit", "export", "--nats", nats.URL(), "--out", archive)
+	mustRun(t, "audit", "verify", archive, "--unfinished", "--checkpoint", kept, "--checkpoint-key", keyB, "--checkpoint-key", keyA)
 	nats.Stop()
 
 	// All that NATS kept is lost.

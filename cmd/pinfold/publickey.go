@@ -14,10 +14,26 @@ import (
 	"pinfold/internal/merkle"
 )
 
-// readKey reads public keys, given as text or as the name of a file. There are several, with white space between, where
-// gateways have keys of their own.
-func readKey(textOrName, games string) (note.Verifiers, error) {
-	text, err := keyText(textOrName)
+// keyFlag is the flag of commands that verify checkpoints. It may be given again, and a file may hold several keys, with
+// white space between: each gateway has a key of its own.
+type keyFlag []string
+
+// text returns all keys that were given, with white space between; "" = none were.
+func (f keyFlag) text() (string, error) {
+	var texts []string
+	for _, given := range f {
+		text, err := keyText(given)
+		if err != nil {
+			return "", err
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, "\n"), nil
+}
+
+// known returns the verifiers of the keys, of which there must be one.
+func (f keyFlag) known(games string) (note.Verifiers, error) {
+	text, err := f.text()
 	if err != nil {
 		return nil, err
 	}

@@ -210,7 +210,7 @@ func restingCheckpoints(t testing.TB, keys string) (list []merkle.Checkpoint) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := readKey(filepath.Join(keys, "checkpoint.pub"), "tokyo2020")
+	known, err := keyFlag{filepath.Join(keys, "checkpoint.pub")}.known("tokyo2020")
 	if err != nil {
 		t.Fatal(err)
 	}
