@@ -436,7 +436,7 @@ func (w *flipWorld) ask(ctx context.Context, address, data string) (answers map[
 	ask(q, "outcomes", g.GetOutcomes, tapv1.GetOutcomesRequest_builder{MinSeq: w.facts}.Build())
 	ask(q, "totals", g.GetTotals, rewardsv1.GetTotalsRequest_builder{MinSeq: w.facts}.Build())
 	ask(q, "leaderboard", g.ListLeaderboard, rewardsv1.ListLeaderboardRequest_builder{MinSeq: w.facts, PageSize: 500}.Build())
-	known, err := readKey(filepath.Join(data, "keys", "checkpoint.pub"), "tokyo2020")
+	known, err := keyFlag{filepath.Join(data, "keys", "checkpoint.pub")}.known("tokyo2020")
 	if err != nil {
 		return nil, err
 	}
