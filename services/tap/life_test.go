@@ -23,6 +23,7 @@ func (o op) String() string { return fmt.Sprintf("%s(%d,%d,%d)", o.Kind, o.A, o.
 // Kinds of op, each as often as it shall come.
 var (
 	halfOps    = []string{"half", "half", "half", "half", "half", "half", "meet", "meet", "meet", "part"}
+	againOps   = []string{"again", "again", "again"} // an old tap, told again
 	commandOps = []string{"unfriend", "unfriend", "block", "unblock", "unblock", "revoke", "pair", "retire", "erase"}
 	timeOps    = []string{"time", "time"}
 	correctOps = []string{"correct", "jump"}
@@ -71,6 +72,7 @@ var (
 type life struct {
 	now     fact.UnixMilli
 	lonely  int                  // halves so far that have no mate anywhere
+	told    []fact.HalfReported  // those that have
 	current map[wearers]fact.Seq // the cause of each current friendship
 	last    map[wearers]fact.Seq // the cause of each pair's last friendship
 
@@ -134,6 +136,8 @@ func (l *life) facts(o op) []fact.Fact {
 	case "half":
 		tap := o.A % len(lifeTaps)
 		return []fact.Fact{l.half(tap, o.B, fact.Counter(2*tap))}
+	case "again":
+		return l.again(o)
 	case "meet":
 		return []fact.Fact{l.meeting(o, 0), l.meeting(o, 1)}
 	case "part":
@@ -210,7 +214,28 @@ func (l *life) between(a, b fact.WearerID) fact.Seq {
 
 func (l *life) half(tap, side int, counter fact.Counter) fact.Fact {
 	author, peer := lifeTaps[tap][side%2], lifeTaps[tap][1-side%2]
-	return reported(author, peer, fmt.Sprint(tap), counter)
+	return l.tell(author, peer, fmt.Sprint(tap), counter)
+}
+
+// tell returns the half and takes note of it.
+func (l *life) tell(author, peer, tap string, counter fact.Counter) fact.Fact {
+	h := reported(author, peer, tap, counter)
+	l.told = append(l.told, h)
+	return h
+}
+
+// again returns an old half, with the last that was told of its mate's side.
+func (l *life) again(o op) []fact.Fact {
+	if len(l.told) == 0 {
+		return nil
+	}
+	h := l.told[(61*o.A+o.B)%len(l.told)]
+	for _, mate := range slices.Backward(l.told) {
+		if mate.Half.Pin == h.Half.Peer && mate.Half.Nonce == h.Half.PeerNonce {
+			return []fact.Fact{h, mate}
+		}
+	}
+	return []fact.Fact{h}
 }
 
 // meeting returns one half of a tap of any two pins, with any counter.
@@ -218,7 +243,7 @@ func (l *life) meeting(o op, side int) fact.Fact {
 	a := o.A % len(lifePins)
 	b := (a + 1 + o.B) % len(lifePins)
 	pins := [2]string{lifePins[a], lifePins[b]}
-	return reported(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), fact.Counter(o.N))
+	return l.tell(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), fact.Counter(o.N))
 }
 
 func (l *life) rules(o op) fact.Fact {
