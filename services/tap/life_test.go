@@ -166,9 +166,9 @@ func (l *life) facts(o op) []fact.Fact {
 		}
 		return []fact.Fact{fact.WearerErased{Wearer: one}}
 	case "unfriend":
-		return []fact.Fact{fact.Unfriended{Wearer: one, Pin: own, Counter: fact.Counter(o.N), Friendship: l.between(one, other)}}
+		return []fact.Fact{fact.Unfriended{Wearer: one, Pin: own, Counter: l.counter(o.N), Friendship: l.between(one, other)}}
 	case "block":
-		return []fact.Fact{fact.Blocked{Wearer: one, Pin: own, Counter: fact.Counter(o.N % 12), Other: other, After: l.after(o, one, other)}}
+		return []fact.Fact{fact.Blocked{Wearer: one, Pin: own, Counter: l.counter(o.N), Other: other, After: l.after(o, one, other)}}
 	case "unblock":
 		return []fact.Fact{fact.Unblocked{Wearer: one, Other: other, After: l.after(o, one, other)}}
 	case "revoke":
@@ -238,12 +238,20 @@ func (l *life) again(o op) []fact.Fact {
 	return []fact.Fact{h}
 }
 
-// meeting returns one half of a tap of any two pins, with any counter.
+// counter returns a counter that pins come to about now, or a little more; for 0 it is 0, which is not to know it.
+func (l *life) counter(more int) fact.Counter {
+	if more == 0 {
+		return 0
+	}
+	return fact.Counter(len(l.told)/4 + more)
+}
+
+// meeting returns one half of a tap of any two pins.
 func (l *life) meeting(o op, side int) fact.Fact {
 	a := o.A % len(lifePins)
 	b := (a + 1 + o.B) % len(lifePins)
 	pins := [2]string{lifePins[a], lifePins[b]}
-	return l.tell(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), fact.Counter(o.N))
+	return l.tell(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), l.counter(o.N%5))
 }
 
 func (l *life) rules(o op) fact.Fact {
