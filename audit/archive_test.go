@@ -506,6 +506,52 @@ func TestFromLog(t *testing.T) {
 	}
 }
 
+// TestFromLogCut: a reading that loses its place goes on where it was, and ends with an error where it comes no further.
+func TestFromLogCut(t *testing.T) {
+	away := false
+	log := eventlog.NewMemory(func() fact.UnixMilli { return 5 }, eventlog.Faults{Enter: func(call string) error {
+		if away && call == "Read" {
+			return eventlog.ErrUnreachable
+		}
+		return nil
+	}})
+	const facts = 3*readBatch + 7
+	for i := range facts {
+		if _, err := log.Append(t.Context(), eventlog.Batch{Records: []fact.Record{{Fact: fact.TimePassed{Time: fact.UnixMilli(i)}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for lost, want := range map[int]int{readBatch / 2: readBatch, 3*readBatch + 1: facts, facts + 1: facts} {
+		_, messages, err := FromLog(t.Context(), log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, forGood := range []bool{false, true} {
+			n := 0
+			var last error
+			for m, err := range messages {
+				if last = err; err != nil {
+					break
+				}
+				if n++; m.Seq != fact.Seq(n) {
+					t.Fatalf("got sequence %d at place %d", m.Seq, n)
+				}
+				if n == lost || n == lost+readBatch && !forGood {
+					log.Cut()
+					away = forGood
+				}
+			}
+			away = false
+			switch {
+			case !forGood && (last != nil || n != facts):
+				t.Errorf("its place lost at %d: got %d facts, %v, want all %d", lost, n, last, facts)
+			case forGood && (n != want || (last != nil) != (want < facts) || last != nil && !errors.Is(last, eventlog.ErrUnreachable)):
+				t.Errorf("the log lost at %d: got %d facts, %v, want %d", lost, n, last, want)
+			}
+		}
+	}
+}
+
 // FuzzReader reads hostile input: as it is, and as the inside of a chunk whose checksum is true. What is read without
 // an error is written and read again.
 func FuzzReader(f *testing.F) {
