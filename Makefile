@@ -38,7 +38,7 @@ simulate: ## the fold runner under many more random schedules than `make test` r
 crash: ## real processes, killed again and again; SEED=n kills at the same moments again
 	go test -v -tags long -run TestCrash -timeout 30m ./cmd/pinfold -kills $(KILLS) -seed $(SEED)
 
-flips: ## each file damaged FLIPS times, and the real thing started on it; SEED=n does the same again
+flips: ## each file damaged FLIPS times, and the real thing started on it; SEED=n draws the same
 	go test -v -tags long -run TestFlips -timeout 120m ./cmd/pinfold -flips $(FLIPS) -seed $(SEED)
 
 awake: ## a NATS cluster of three, of which one node after another is killed, frozen and cut off; prints for how long writes rested

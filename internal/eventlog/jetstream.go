@@ -60,7 +60,37 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("log: stream %s: %w", name, err)
 	}
-	return &JetStream{js: js, stream: stream, games: games, epoch: epoch, kept: kept, confirm: confirmShorter, deserts: &deserter{nc: nc}}, nil
+	l := &JetStream{js: js, stream: stream, games: games, epoch: epoch, kept: kept, confirm: confirmShorter, deserts: &deserter{nc: nc}}
+	if err := l.checkFormat(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// checkFormat refuses a log of another version of which the folds would make something else. The folds of the first
+// version counted steps before the opening and behind the closing; its logs had one RulesAdopted, with which they begin.
+func (l *JetStream) checkFormat(ctx context.Context) error {
+	name := l.stream.CachedInfo().Config.Name
+	switch of := l.stream.CachedInfo().Config.Metadata[metadataFormat]; of {
+	case format:
+		return nil
+	case "":
+	default:
+		return fmt.Errorf("log: stream %s: %s %.20q: this version knows format %s, and that of the first version", name, metadataFormat, of, format)
+	}
+	m, found, err := l.At(ctx, 1)
+	if err != nil || !found {
+		return err
+	}
+	first, err := m.Decode()
+	if err != nil {
+		return err
+	}
+	if r, ok := first.Fact.(fact.RulesAdopted); ok && (r.Rules.Opens != 0 || r.Rules.Closes != 0) {
+		return fmt.Errorf("log: stream %s: the first version of Pinfold made it, with rules %.80q that open or close: "+
+			"this version takes over logs whose rules are always open", name, r.Rules.Name)
+	}
+	return nil
 }
 
 // checkStream returns an error unless the stream keeps what the log promises: nothing is deleted or dropped, and a batch
@@ -112,6 +142,7 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 		DenyDelete:         true,
 		DenyPurge:          true,
 		AllowAtomicPublish: true,
+		Metadata:           map[string]string{metadataFormat: format},
 	})
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return nil, createError(nc, games, err)

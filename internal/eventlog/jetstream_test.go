@@ -17,6 +17,7 @@ import (
 
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
+	"pinfold/internal/rules"
 )
 
 // The names on the wire, as design section 6 fixes them, written out: what is deployed beside the services, such as
@@ -265,6 +266,46 @@ func TestKeptIsChecked(t *testing.T) {
 	}
 	if head, err := log.Head(t.Context()); err != nil || head != (eventlog.Head{Epoch: 2}) {
 		t.Errorf("without it: got %+v, %v, want epoch 2, nothing kept", head, err)
+	}
+}
+
+// TestFirstVersion opens logs without a format, as the first version made them, and of a later version.
+func TestFirstVersion(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens, closes := rules.Tokyo2020(), rules.Tokyo2020()
+	opens.Opens, closes.Closes = 1, 1
+	for name, tt := range map[string]struct {
+		metadata map[string]string
+		rules    *fact.Rules
+		want     string
+	}{
+		"empty":  {nil, nil, ""},
+		"always": {nil, new(rules.Tokyo2020()), ""},
+		"opens":  {nil, &opens, "the first version of Pinfold made it"},
+		"closes": {nil, &closes, "the first version of Pinfold made it"},
+		"ours":   {map[string]string{"pinfold-format": "2"}, &opens, ""},
+		"later":  {map[string]string{"pinfold-format": "3"}, nil, "this version knows format 2"},
+	} {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: "PINFOLD_" + name + "_1", Subjects: []string{"pinfold." + name + ".*"}, Storage: jetstream.FileStorage,
+			Discard: jetstream.DiscardNew, DenyDelete: true, DenyPurge: true, AllowAtomicPublish: true, Metadata: tt.metadata,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if tt.rules != nil {
+			payload := encodedRecord(t, fact.Record{Fact: fact.RulesAdopted{Rules: *tt.rules}})
+			if _, err := js.Publish(t.Context(), "pinfold."+name+".roster", payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := eventlog.Open(t.Context(), nc, name)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "PINFOLD_"+name+"_1")) {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
 	}
 }
 

@@ -22,6 +22,10 @@ const (
 	headerStored = "Pinfold-Stored"
 	// metadataKept is the stream's note of the last sequence that a restore took over. Up to there headerStored counts.
 	metadataKept = "pinfold-kept"
+	// metadataFormat is the stream's note of the format of its log. A log of the first version has none.
+	metadataFormat = "pinfold-format"
+	// format is that of the logs that this version makes. Formats differ in what the folds make of the same facts.
+	format = "2"
 )
 
 var gamesPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)

@@ -37,11 +37,16 @@ func OpenSigned(folder, games, key string) (*view.Bolt, error) {
 		}
 		return nil
 	})
+	return b, signedError(err)
+}
+
+// signedError adds to the error of a damaged file what to do.
+func signedError(err error) error {
 	if _, damaged := errors.AsType[*view.DamagedError](err); damaged {
-		return nil, fmt.Errorf("%w. It holds the checkpoints that were signed, and nothing can rebuild it: bring back a copy of it; "+
+		return fmt.Errorf("%w. It holds the checkpoints that were signed, and nothing can rebuild it: bring back a copy of it; "+
 			"without one see docs/operations.md before you move it away", err)
 	}
-	return b, err
+	return err
 }
 
 // HasSigned reports whether the file of what was signed, in the folder of keys, is there and holds anything. One of another
@@ -55,7 +60,7 @@ func HasSigned(folder string) (yes bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, signedError(err)
 	}
 	defer b.Close()
 	err = b.View(func(r view.Reader) error {

@@ -105,7 +105,7 @@ func TestTakeOver(t *testing.T) {
 				b, err := notary.OpenSigned(folder, games, private)
 				if tt.want != "" {
 					damaged, ok := errors.AsType[*view.DamagedError](err)
-					if !ok || !damaged.Kept || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), filepath.Join(folder, "signed.db")) {
+					if !ok || damaged.Cache || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), filepath.Join(folder, "signed.db")) {
 						t.Fatalf("got %v, want %q", err, tt.want)
 					}
 					continue

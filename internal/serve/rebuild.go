@@ -39,7 +39,7 @@ func Rebuilding(ctx context.Context, c Config, run func(context.Context, Config)
 		err = run(ctx, round)
 		_ = round.Listener.Close() // run has closed it, or did not come so far
 		damaged, ok := errors.AsType[*view.DamagedError](err)
-		if !ok || damaged.Kept || ctx.Err() != nil {
+		if !ok || !damaged.Cache || ctx.Err() != nil {
 			return err
 		}
 		aside, err := view.SetAside(damaged.Path)

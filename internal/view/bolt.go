@@ -22,7 +22,7 @@ type Bolt struct {
 	db     *bbolt.DB
 	path   string
 	file   *os.File // bbolt's own, to be read beside it; nil of a scratch file
-	kept   bool     // the file is no cache
+	cache  bool     // the file can be made again
 	sums   bool     // the file has checksums: all but scratch files, and those of the first format
 	remove string   // path of the file that Close is to remove, or ""
 	remade error    // see Remade

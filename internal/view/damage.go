@@ -10,7 +10,7 @@ type DamagedError struct {
 	Path   string
 	Reason string // names no key: keys hold ids of wearers and pins
 	Aside  string // the name that it got; "" = it is where it was
-	Kept   bool   // it is no cache, which could be made again
+	Cache  bool   // it can be set aside and made again; never true of what was opened otherwise than as a cache
 }
 
 func (e *DamagedError) Error() string {
@@ -74,7 +74,7 @@ func (b *Bolt) caught(err *error) {
 // condemn notes that the file is damaged; the first reason stays.
 func (b *Bolt) condemn(reason string) error {
 	b.condemning.Do(func() {
-		b.damaged = &DamagedError{Path: b.path, Reason: reason, Kept: b.kept}
+		b.damaged = &DamagedError{Path: b.path, Reason: reason, Cache: b.cache}
 		close(b.condemned)
 	})
 	return b.damaged

@@ -167,7 +167,7 @@ func TestDamagedCache(t *testing.T) {
 		b := openBoltAt(t, path)
 		wantContents(t, b, contents{})
 		reason, ok := errors.AsType[*view.DamagedError](b.Remade())
-		if !ok || reason.Path != path || reason.Kept || !strings.Contains(reason.Error(), path) {
+		if !ok || reason.Path != path || !reason.Cache || !strings.Contains(reason.Error(), path) {
 			t.Errorf("%s: got %v", name, b.Remade())
 		} else if aside := readFile(t, reason.Aside); !bytes.Equal(aside, damaged) {
 			t.Errorf("%s: %d other bytes were set aside", name, len(aside))
@@ -265,7 +265,7 @@ func TestKept(t *testing.T) {
 		writeAt(t, path, damaged)
 		_, err := view.OpenKept(path, never)
 		reason, ok := errors.AsType[*view.DamagedError](err)
-		if !ok || !reason.Kept || reason.Aside != "" || !strings.Contains(err.Error(), path) {
+		if !ok || reason.Cache || reason.Aside != "" || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if !bytes.Equal(readFile(t, path), damaged) {

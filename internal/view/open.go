@@ -37,13 +37,16 @@ func OpenBolt(path string) (*Bolt, error) {
 			return bad // what is written here cannot be read back
 		}
 		remade = bad
+		if damaged, ok := errors.AsType[*DamagedError](bad); ok {
+			damaged.Cache = true
+		}
 		return moveAway(path, bad)
 	}
 	b, err := openOrMake(path, retire)
 	if err != nil {
 		return nil, fmt.Errorf("view %w", err)
 	}
-	b.remade = remade
+	b.cache, b.remade = true, remade
 	return b, nil
 }
 
@@ -69,15 +72,11 @@ func OpenKept(path string, takeOver func(from Reader, to kv.Tx) error) (*Bolt, e
 	b, err := openOrMake(path, refuse)
 	if other, ok := errors.AsType[*FormatError](err); ok && other.Format < Format {
 		if err := replace(path, other.Format, takeOver); err != nil {
-			return nil, kept(err)
+			return nil, err
 		}
-		b, err = openOrMake(path, refuse)
+		return openOrMake(path, refuse)
 	}
-	if err != nil {
-		return nil, kept(err)
-	}
-	b.kept = true
-	return b, nil
+	return b, err
 }
 
 // replace puts what takeOver takes of a file of an earlier format in its place.
@@ -99,14 +98,6 @@ func replace(path string, format uint32, takeOver func(from Reader, to kv.Tx) er
 		}
 		return os.Rename(temporary, path)
 	})
-}
-
-// kept says of damage that nothing can rebuild the file.
-func kept(err error) error {
-	if damaged, ok := errors.AsType[*DamagedError](err); ok {
-		damaged.Kept = true
-	}
-	return err
 }
 
 // refuse leaves a file that is of no use where it is.
@@ -157,7 +148,7 @@ func lock(path string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &DamagedError{Path: path, Reason: "it is a folder or a device: want a file", Kept: true}
+		return nil, &DamagedError{Path: path, Reason: "it is a folder or a device: want a file"}
 	}
 	how := syscall.LOCK_EX
 	if flag == os.O_RDONLY {

@@ -100,7 +100,7 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 			},
 			Ready: func() error { return checkRules(c.Rules, runner, last.Stored) },
 			Tasks: []func(context.Context) error{
-				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run,
+				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run, keys.signed.Watch,
 				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },
 			},
 			Numbers: func() map[string]uint64 { return withNotary(a.numbers(), witness) },
