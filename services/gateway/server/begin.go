@@ -116,8 +116,9 @@ func (situation) refuse(format string, args ...any) error {
 // begin opens the log once it has begun, and sees that there is a key; what is missing it makes, as far as it was told to.
 func begin(ctx context.Context, c Config, keys *keyFolder) (log *eventlog.JetStream, err error) {
 	err = serve.Reach(ctx, c.Logger, func() (err error) {
-		for next := await; err == nil; {
+		for err == nil {
 			var s situation
+			var next step
 			if s, log, err = survey(ctx, c, keys); err != nil {
 				return err
 			}

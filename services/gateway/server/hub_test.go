@@ -302,9 +302,12 @@ func TestHubTailLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		folded := make(chan error, 1)
-		go func() { folded <- runner.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-folded }) // it finds out too
+		folded := make(chan struct{})
+		go func() {
+			defer close(folded)
+			_ = runner.Run(ctx) // it finds out too
+		}()
+		t.Cleanup(func() { cancel(); <-folded })
 		end, err := eventlog.End(t.Context(), log)
 		if err != nil {
 			t.Fatal(err)

@@ -89,7 +89,7 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 	if err != nil {
 		return serve.IgnoreEnd(ctx, err)
 	}
-	defer witness.Close() //nolint:errcheck // every commit is durable
+	defer witness.Close()
 	return serve.Run(ctx, c.Config, log, gateway.Core{}, func(runner *fold.Runner) serve.API {
 		a := newAPI(c, log, end, runner, services)
 		return serve.API{
