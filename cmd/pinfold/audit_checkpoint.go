@@ -214,16 +214,19 @@ func (w *witness) unasked(after fact.Seq, newest string) (texts []string, err er
 	if err != nil {
 		return nil, err
 	}
-	for token := after.String(); token != ""; {
+	for token, size := after.String(), 0; token != ""; {
 		page, err := w.page(token)
 		if err != nil {
 			return nil, err
 		}
 		for _, text := range page.GetCheckpoints() {
 			c, err := merkle.OpenCheckpoint(text, w.games, w.known)
+			size += len(text)
 			switch {
 			case err != nil:
 				return nil, err
+			case size > merkle.MaxKept:
+				return nil, fmt.Errorf("the gateway lists more than %d bytes of checkpoints", merkle.MaxKept)
 			case c.Size <= after: // it would never end
 				return nil, fmt.Errorf("the gateway lists a checkpoint of %d facts after one of %d: want more each time", c.Size, after)
 			case c.Size >= end.Size:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,15 @@ func TestUnasked(t *testing.T) {
 		}
 		return text
 	}
+	large := func(size fact.Seq) string { // with an extension line
+		text := fmt.Sprintf("%s\n%d\n%v\n%s\n", merkle.Origin(games), size, merkle.Hash{byte(size)}, strings.Repeat("x", 900_000))
+		signed, err := note.Sign(&note.Note{Text: text}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(signed)
+	}
+	next := fact.Seq(10)
 	for _, tt := range []struct {
 		name string
 		page func(token string) ([]string, string)
@@ -62,6 +72,7 @@ func TestUnasked(t *testing.T) {
 		{"what was kept", func(string) ([]string, string) { return []string{signed(10)}, "" }, nil, "10 facts after one of 10"},
 		{"backwards", func(string) ([]string, string) { return []string{signed(30), signed(20)}, "" }, nil, "20 facts after one of 30"},
 		{"empty pages for ever", func(string) ([]string, string) { return nil, "x" }, nil, "no checkpoints on a page"},
+		{"too much", func(string) ([]string, string) { next++; return []string{large(next)}, "x" }, nil, "more than 67108864 bytes"},
 		{"unsigned", func(string) ([]string, string) { return []string{"nonsense"}, "" }, nil, "checkpoint"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

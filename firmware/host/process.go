@@ -155,11 +155,24 @@ type Pin struct {
 
 	board  Board
 	cmd    *exec.Cmd
-	errors bytes.Buffer // what QEMU or the process said before it ended; read after ended
+	errors tail // of what QEMU or the process said before it ended; read after ended
 	ended  chan struct{}
 	err    error // of the process, once ended
 	stop   sync.Once
 	saved  error // of stop
+}
+
+// maxSaid is how much is remembered of what a pin says on standard error, in bytes.
+const maxSaid = 16 << 10
+
+// tail remembers the end of what is written to it.
+type tail struct{ last []byte }
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.last = append(t.last, p[max(0, len(p)-maxSaid):]...)
+	t.last = append(t.last[:0], t.last[max(0, len(t.last)-maxSaid):]...)
+	return len(p), nil
 }
 
 // Firmware returns the file that a config runs. The error names what builds it where it is not there.
@@ -308,7 +321,7 @@ func (p *Pin) await(ctx context.Context, sockets []string) error {
 			select {
 			case <-time.After(dialPause):
 			case <-p.ended:
-				return fmt.Errorf("the pin ended as it started: %w: %s", p.err, bytes.TrimSpace(p.errors.Bytes()))
+				return fmt.Errorf("the pin ended as it started: %w: %s", p.err, bytes.TrimSpace(p.errors.last))
 			case <-ctx.Done():
 				return fmt.Errorf("the pin does not listen on %s: %w", p.path(s), ctx.Err())
 			}
@@ -333,7 +346,7 @@ func (p *Pin) Stop() error {
 func (p *Pin) end() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("the pin had ended: %w: %s", p.err, bytes.TrimSpace(p.errors.Bytes()))
+		return fmt.Errorf("the pin had ended: %w: %s", p.err, bytes.TrimSpace(p.errors.last))
 	default:
 	}
 	var err error
@@ -354,7 +367,7 @@ func (p *Pin) end() error {
 	}
 	<-p.ended
 	if err == nil && p.err != nil {
-		err = fmt.Errorf("the pin ended: %w: %s", p.err, bytes.TrimSpace(p.errors.Bytes()))
+		err = fmt.Errorf("the pin ended: %w: %s", p.err, bytes.TrimSpace(p.errors.last))
 	}
 	return err
 }

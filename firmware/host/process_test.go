@@ -17,7 +17,7 @@ func pinIn(t *testing.T) (folder, flash string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	flash = filepath.Join(folder, flashFile)
 	if err := os.WriteFile(flash, make([]byte, flashSize), 0o600); err != nil {
 		t.Fatal(err)
@@ -80,5 +80,24 @@ func TestPrepareQEMU(t *testing.T) {
 	}
 	if err := p.prepareQEMU(Config{Board: QEMU}); err == nil {
 		t.Error("a seed was written through a symbolic link")
+	}
+}
+
+// TestTail: of what a pin says for days, the end is remembered.
+func TestTail(t *testing.T) {
+	var said tail
+	var all string
+	for i := range 3000 {
+		line := strings.Repeat("x", i%50) + "\n"
+		if i == 2000 {
+			line = strings.Repeat("y", 3*maxSaid)
+		}
+		all += line
+		if n, err := said.Write([]byte(line)); n != len(line) || err != nil {
+			t.Fatal(n, err)
+		}
+		if want := all[max(0, len(all)-maxSaid):]; string(said.last) != want || cap(said.last) > 8*maxSaid {
+			t.Fatalf("after %d bytes %d are remembered, in room for %d: want the last %d", len(all), len(said.last), cap(said.last), len(want))
+		}
 	}
 }

@@ -160,9 +160,9 @@ func Final(err error) bool {
 	return unreadable || rewritten || errors.Is(err, ErrReplaced) || errors.Is(err, ErrGap)
 }
 
-// Noteworthy reports whether a try that failed, after so many failures in a row, is worth a line in a log: the first is,
-// and each one by which their number has doubled.
-func Noteworthy(failures int) bool { return failures&(failures-1) == 0 }
+// Noteworthy reports whether a failure that comes behind so many others in a row is worth a line in a log: the first is,
+// the second, the fourth, and each one by which their number has doubled again.
+func Noteworthy(failures int) bool { return failures&(failures+1) == 0 }
 
 // DecodeError says which message of the log could not be understood, and why.
 type DecodeError struct {

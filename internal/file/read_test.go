@@ -65,9 +65,11 @@ func TestReadPipe(t *testing.T) {
 		if _, err := w.Write(make([]byte, size)); err != nil {
 			t.Fatal(err)
 		}
-		w.Close()
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
 		got, err := file.Read(fmt.Sprintf("/dev/fd/%d", r.Fd()), most)
-		r.Close()
+		_ = r.Close()
 		if _, large := errors.AsType[*file.TooLargeError](err); large != (size > most) || !large && (err != nil || len(got) != size) {
 			t.Errorf("%d bytes: got %d, %v", size, len(got), err)
 		}

@@ -197,7 +197,7 @@ func TestAppendFullDisk(t *testing.T) {
 			if got, err := os.ReadFile(f.Name()); err != nil || string(got) != want {
 				t.Errorf("room for %d bytes, %d cuts: %q, %v, want %q", room, cuts, got, err, want)
 			}
-			f.Close()
+			_ = f.Close()
 		}
 	}
 }

@@ -1267,6 +1267,76 @@ func TestEndToEnd(t *testing.T) {
 	}
 }
 
+// narrow is a log whose server takes fewer facts at once.
+type narrow struct {
+	eventlog.Log
+	most    int
+	largest int // batch that was taken
+	refused int // batches
+}
+
+func (l *narrow) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error) {
+	if len(b.Records) > l.most {
+		l.refused++
+		return 0, fmt.Errorf("%w: max_batch_size: %d", eventlog.ErrBatchTooLarge, l.most)
+	}
+	l.largest = max(l.largest, len(b.Records))
+	return l.Log.Append(ctx, b)
+}
+
+// TestNarrowLog derives more facts in a turn than the server takes at once: they are split where causes end.
+func TestNarrowLog(t *testing.T) {
+	for most, fits := range map[int]bool{4: true, 7: true, 3: false} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			t.Parallel()
+			log, store := newLog(), view.NewMemory()
+			for i := range 100 {
+				input(t, log, i)
+			}
+			server := &narrow{Log: log, most: most}
+			c := config(counting{}, server, store)
+			if !fits { // counting derives up to 4 facts from one
+				err := runToError(t, c)
+				if !errors.Is(err, eventlog.ErrRefused) || !strings.Contains(err.Error(), "max_batch_size: 3") {
+					t.Errorf("got %v, want that the log refuses for good, and the limit", err)
+				}
+				return
+			}
+			foldAll(t, c)
+			wantFolded(t, counting{}, log, store)
+			if server.refused == 0 || server.refused > 10 || server.largest > most {
+				t.Errorf("got %d batches refused, the largest taken with %d facts: want a few, and at most %d facts", server.refused, server.largest, most)
+			}
+		})
+	}
+}
+
+// TestRefusedLog: a replica ends where its facts will never be taken, and every try that failed otherwise is told.
+func TestRefusedLog(t *testing.T) {
+	fault := eventlog.Lost
+	tries := 0
+	log := eventlog.NewMemory(func() fact.UnixMilli { return 0 }, eventlog.Faults{Append: func(b eventlog.Batch) eventlog.Fault {
+		if b.Records[0].Fact.Family() != fact.Goal {
+			return eventlog.NoFault
+		}
+		if tries++; tries == 5 {
+			fault = eventlog.Refused
+		}
+		return fault
+	}})
+	input(t, log, 1, 2, 3, 4)
+	var told strings.Builder
+	c := config(counting{}, log, view.NewMemory())
+	c.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	err := runToError(t, c)
+	if !errors.Is(err, eventlog.ErrRefused) {
+		t.Errorf("got %v, want ErrRefused", err)
+	}
+	if n := strings.Count(told.String(), "not known to be stored"); n != 3 { // the first, second and fourth
+		t.Errorf("4 tries failed, and %d are told, want 3:\n%s", n, &told)
+	}
+}
+
 // TestTailLost: a replica that runs ends with a MisfitError when the log comes back from an older copy and others write.
 func TestTailLost(t *testing.T) {
 	t.Parallel()

@@ -200,7 +200,7 @@ const (
 
 // keepTree lets the tree grow with the log. While its file fails, which is a cache, the tree is paused and all else goes on.
 func (n *Notary) keepTree(ctx context.Context) error {
-	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+	for failures := 0; ; failures++ {
 		before := n.at.Seq
 		err := n.follow(ctx)
 		if ctx.Err() != nil {
@@ -210,22 +210,24 @@ func (n *Notary) keepTree(ctx context.Context) error {
 			return err
 		}
 		if n.at.Seq > before {
-			wait = firstPause
+			failures = 0
 		}
 		if damaged, ok := errors.AsType[*view.DamagedError](err); ok {
 			err = errors.Join(err, n.dropTree(damaged))
 		}
-		n.tellPaused(err)
-		if !sleep(ctx, wait) {
+		n.tellPaused(err, failures)
+		if !sleep(ctx, min(firstPause<<min(failures, 10), longestPause)) {
 			return nil
 		}
 	}
 }
 
-// tellPaused says why the tree does not grow, once for each time that it stops.
-func (n *Notary) tellPaused(err error) {
+// tellPaused says why the tree does not grow: of its file once for each time that it stops.
+func (n *Notary) tellPaused(err error, failures int) {
 	if !errors.Is(err, errTree) {
-		n.Logger.Warn("following the log for the Merkle tree failed, trying again", "error", err)
+		if eventlog.Noteworthy(failures) {
+			n.Logger.Warn("following the log for the Merkle tree failed, trying again", "failures", failures+1, "error", err)
+		}
 		return
 	}
 	if now, _ := n.now(); now.paused == nil {

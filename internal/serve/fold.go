@@ -124,14 +124,13 @@ const pollLog = 200 * time.Millisecond
 // Reach calls f until the log is there and answers, and returns what f returns then. It is for the start of a service,
 // which may come before that of its NATS cluster.
 func Reach(ctx context.Context, logger *slog.Logger, f func() error) error {
-	for said := false; ; {
+	for failures := 0; ; failures++ {
 		err := f()
 		if !errors.Is(err, eventlog.ErrNoLog) && !errors.Is(err, eventlog.ErrUnreachable) {
 			return err
 		}
-		if !said {
-			logger.Info("waiting for the log", "why", err)
-			said = true
+		if eventlog.Noteworthy(failures) {
+			logger.Info("waiting for the log", "tries", failures+1, "why", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -51,6 +51,21 @@ func TestStepDerivesAtMost256(t *testing.T) {
 	})
 }
 
+// TestChooseNothing: a medal is of no sport, so the background of no name is none that somebody with a medal holds.
+func TestChooseNothing(t *testing.T) {
+	w := newWorld(t)
+	w.fold(fact.RulesAdopted{Rules: rulesWith(1, 0, fact.Thresholds{Bronze: 1, Silver: 2, Gold: 3}, "judo")})
+	w.fold(formed(wearer("Ann"), wearer("Ben")))
+	w.fold(fact.BackgroundChosen{Wearer: wearer("Ann"), Background: "judo"})
+	w.fold(fact.BackgroundChosen{Wearer: wearer("Ann")})
+	w.check()
+	w.read(func(r kv.Reader) {
+		if got := AwardsOf(r, wearer("Ann")); got.Chosen != "judo" || len(got.Medals) != 1 {
+			t.Errorf("got %+v, want a medal, and judo as it was chosen", got)
+		}
+	})
+}
+
 func TestStepIsTotal(t *testing.T) {
 	w := newWorld(t)
 	refused := tokyo
@@ -173,6 +188,103 @@ func TestCheckFinds(t *testing.T) {
 			spoil(t, log, bucket, func(tx kv.Tx, k, _ []byte) { tx.Delete(bucket, k) })
 		})
 	}
+	for _, bucket := range []string{awards, ranks} {
+		t.Run(bucket+" of nobody", func(t *testing.T) {
+			spoil(t, log, bucket, func(tx kv.Tx, k, v []byte) {
+				k = slices.Clone(k)
+				k[0] ^= 1
+				tx.Put(bucket, k, v)
+			})
+		})
+	}
+	t.Run("complete with nothing, in the totals too", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+			for k, v := range tx.Scan(wearers, nil, nil) {
+				if rec := decodeRecord(v); rec.held == 0 && !rec.complete {
+					old := rec.head
+					rec.complete = true
+					tx.Put(wearers, k, rec.encode())
+					moveTotals(tx, old, rec.head)
+					return
+				}
+			}
+			t.Fatal("all wearers have backgrounds")
+		})
+	})
+	for _, together := range []bool{false, true} {
+		t.Run(fmt.Sprintf("awards in another order, of one cause %t", together), func(t *testing.T) {
+			spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+				for k, v := range tx.Scan(wearers, nil, nil) {
+					last := award{}
+					for i, a := range decodeRecord(v).all() {
+						if i > 0 && last.medal == 0 && a.medal == 0 && !last.revoked && !a.revoked && (last.cause == a.cause) == together {
+							one, two := headSize+(i-1)*awardSize, headSize+i*awardSize
+							tx.Put(wearers, k, slices.Concat(v[:one], v[two:two+awardSize], v[one:two], v[two+awardSize:]))
+							return
+						}
+						last = a
+					}
+				}
+				t.Fatal("no wearer has two such backgrounds")
+			})
+		})
+	}
+	t.Run("a medal of a sport", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+			for k, v := range tx.Scan(wearers, nil, nil) {
+				for i, a := range decodeRecord(v).all() {
+					if a.medal != 0 {
+						v = slices.Clone(v)
+						v[headSize+(i+1)*awardSize-1] = 1
+						tx.Put(wearers, k, v)
+						return
+					}
+				}
+			}
+			t.Fatal("no wearer has a medal")
+		})
+	})
+	t.Run("a record with a byte behind", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, k, v []byte) { tx.Put(wearers, k, append(v, 0)) })
+	})
+	t.Run("a sport listed twice", func(t *testing.T) {
+		spoil(t, log, ruled, func(tx kv.Tx, k, v []byte) {
+			copy(v[numbersSize+sportSize:], v[numbersSize:numbersSize+sportSize])
+			tx.Put(ruled, k, v)
+		})
+	})
+	t.Run("one sport given twice", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, _, _ []byte) {
+			for k, v := range tx.Scan(wearers, nil, nil) {
+				last, at := award{}, 0
+				for i, a := range decodeRecord(v).all() {
+					// Of two that nobody chose, so that nothing else is wrong.
+					if last.sport != 0 && a.sport != 0 && last.sport != decodeRecord(v).chosen && a.sport != decodeRecord(v).chosen {
+						v = slices.Clone(v)
+						copy(v[headSize+i*awardSize+awardSize-4:headSize+(i+1)*awardSize], v[headSize+at*awardSize+awardSize-4:])
+						tx.Put(wearers, k, v)
+						return
+					}
+					last, at = a, i
+				}
+			}
+			t.Fatal("no wearer has two such backgrounds")
+		})
+	})
+	t.Run("a record shorter than its head, by an award", func(t *testing.T) {
+		spoil(t, log, wearers, func(tx kv.Tx, k, v []byte) { tx.Put(wearers, k, v[:headSize-awardSize]) })
+	})
+	t.Run("two sports of one id", func(t *testing.T) {
+		spoil(t, log, sports, func(tx kv.Tx, k, _ []byte) { tx.Put(sports, k, tx.Get(sports, sportKey(1))) })
+	})
+	t.Run("a number between two sports left out", func(t *testing.T) {
+		spoil(t, log, sports, func(tx kv.Tx, k, v []byte) {
+			tx.Delete(sports, k)
+			k = slices.Clone(k)
+			k[len(k)-1]++
+			tx.Put(sports, k, v)
+		})
+	})
 	for _, test := range []struct {
 		what, bucket string
 		at           int // the byte of the value

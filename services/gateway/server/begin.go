@@ -205,7 +205,7 @@ func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 	if c.Rules != nil {
 		inForce = *c.Rules
 	}
-	for {
+	for failures := 0; ; failures++ {
 		head, err := log.Head(ctx)
 		if err != nil || head.Last > 0 {
 			return err
@@ -218,10 +218,13 @@ func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 			return nil
 		}
 		if !errors.Is(err, eventlog.ErrConflict) && !errors.Is(err, eventlog.ErrUnanswered) && !errors.Is(err, eventlog.ErrNotStored) {
-			return err
+			return fmt.Errorf("begin the log: %w", err)
+		}
+		if eventlog.Noteworthy(failures) {
+			c.Logger.Warn("the log cannot be begun, trying again", "failures", failures+1, "error", err)
 		}
 		select {
-		case <-time.After(retryPause): // another gateway was first, or nobody knows yet: look again
+		case <-time.After(pauseAfter(failures)): // another gateway was first, or nobody knows yet: look again
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -49,7 +49,7 @@ func TestGenesisFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := eventlog.NewMemory(machineClock, eventlog.Faults{Append: sequence(faults...)})
-			c := Config{Now: func() fact.UnixMilli { return 77 }}
+			c := Config{Config: serve.Config{Logger: quiet}, Now: func() fact.UnixMilli { return 77 }}
 			for range 2 { // the second time there is nothing to do
 				if err := genesis(t.Context(), c, log); err != nil {
 					t.Fatal(err)
@@ -75,14 +75,14 @@ func TestGenesisErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := eventlog.NewMemory(machineClock, eventlog.Faults{Enter: failFirst(tt.call, tt.err)})
-			if err := genesis(t.Context(), Config{Now: machineClock}, log); !errors.Is(err, tt.err) {
+			if err := genesis(t.Context(), Config{Config: serve.Config{Logger: quiet}, Now: machineClock}, log); !errors.Is(err, tt.err) {
 				t.Errorf("got %v, want %v", err, tt.err)
 			}
 		})
 	}
 	// Rules that no fold would understand do not come into the log.
 	log := eventlog.NewMemory(machineClock, eventlog.Faults{})
-	if err := genesis(t.Context(), Config{Now: machineClock, Rules: &fact.Rules{}}, log); err == nil {
+	if err := genesis(t.Context(), Config{Config: serve.Config{Logger: quiet}, Now: machineClock, Rules: &fact.Rules{}}, log); err == nil {
 		t.Error("got no error for rules that are none")
 	}
 	if got := entries(t, log); len(got) != 0 {
@@ -109,7 +109,7 @@ func TestGenesisRace(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, r := range given {
 			wg.Go(func() {
-				c := Config{Rules: r, Now: func() fact.UnixMilli { return fact.UnixMilli(i + 1) }}
+				c := Config{Config: serve.Config{Logger: quiet}, Rules: r, Now: func() fact.UnixMilli { return fact.UnixMilli(i + 1) }}
 				if err := genesis(t.Context(), c, log); err != nil {
 					t.Errorf("gateway %d: %v", i, err)
 				}

@@ -47,6 +47,9 @@ const (
 	maxPause   = time.Second
 )
 
+// pauseAfter returns how long to wait after so many failures before that one.
+func pauseAfter(failures int) time.Duration { return min(retryPause<<min(failures, 10), maxPause) }
+
 // write appends the facts that decide returns for the state that it is given, and returns once this gateway has folded
 // them. Without facts to write it returns the sequence of the state that it was decided on. A write that was refused or
 // not answered is decided anew on the newer state, until the context ends; one that is stored late after all is

@@ -307,7 +307,7 @@ func (c *committer) answer(s *shipment, last fact.Seq, err error) {
 			c.forgot(last)
 		}
 	case s.failures == c.failures: // it was not on its way with another one that failed
-		c.resume = time.Now().Add(min(retryPause<<min(c.failures, 10), maxPause))
+		c.resume = time.Now().Add(pauseAfter(c.failures))
 		c.failures++
 	}
 	c.finish(s.passages, last, err)

@@ -81,7 +81,7 @@ func (h *hub) changed(w *watcher) fact.Seq {
 // run reads the log and wakes watchers until the context ends.
 func (h *hub) run(ctx context.Context) error {
 	defer h.end()
-	for pause := retryPause; ; pause = min(2*pause, maxPause) {
+	for failures := 0; ; failures++ {
 		before := h.pos.Seq
 		err := h.read(ctx)
 		if ctx.Err() != nil {
@@ -91,11 +91,13 @@ func (h *hub) run(ctx context.Context) error {
 			return fmt.Errorf("watchers: %w", err)
 		}
 		if h.pos.Seq > before {
-			pause = retryPause
+			failures = 0
 		}
-		h.logger.Warn("reading the log for watchers failed, trying again", "error", err)
+		if eventlog.Noteworthy(failures) {
+			h.logger.Warn("reading the log for watchers failed, trying again", "failures", failures+1, "error", err)
+		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(pauseAfter(failures)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
