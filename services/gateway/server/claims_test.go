@@ -30,9 +30,10 @@ func TestClaims(t *testing.T) {
 		},
 		"a clock that drifts and is set": {
 			{0, 0, 0, fits},
-			{time.Hour, 36 * time.Second, time.Hour + 36*time.Second, fits},
-			{time.Minute, -20 * time.Second, time.Hour + 40*time.Second, fits},
-			{time.Minute, 39 * time.Second, time.Hour + 2*time.Minute + 39*time.Second, fits},
+			{4 * time.Hour, 204 * time.Second, 4*time.Hour + 204*time.Second, fits}, // a hundredth, and a minute
+			{time.Minute, 0, 4*time.Hour + time.Minute, fits},
+			{time.Minute, 60600 * time.Millisecond, 4*time.Hour + 2*time.Minute + 60600*time.Millisecond, fits},
+			{4 * time.Hour, 264601 * time.Millisecond, 8*time.Hour + 2*time.Minute + 264601*time.Millisecond, jumped},
 		},
 		"twenty seconds in 2036": {
 			{0, 0, 0, fits},
