@@ -25,7 +25,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1
 	exitUsage    = 2
-	exitDiverged = 3 // a view, a replica and the log do not agree, or are damaged: look before you start it again
+	exitDiverged = 3 // a view, a replica, a key and the log do not agree, or are damaged: look before you start it again
 	exitBroken   = 4 // an audit found that a log does not hold
 )
 
@@ -34,7 +34,7 @@ const description = `The system behind a digital pin for the Games.
 Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data. Not so the flags
 that decide what an audit finds.
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica and the log do not agree, or are
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica, a key and the log do not agree, or are
 damaged, 4 an audit found that a log does not hold.
 
 Examples:
