@@ -122,8 +122,9 @@ func begin(ctx context.Context, c Config, keys *keyFolder) (log *eventlog.JetStr
 			if s, log, err = survey(ctx, c, keys); err != nil {
 				return err
 			}
-			if next, err = s.next(); err != nil {
-				return err
+			next, refused := s.next()
+			if refused != nil {
+				return refused
 			}
 			switch next {
 			case goOn:
