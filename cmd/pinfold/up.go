@@ -101,10 +101,15 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			defer nc.Close()
-			return s.run(ctx, serve.Config{
-				NATS: nc, Games: c.Games, View: c.view(s.name), Listener: s.listener, Logger: logger.With("service", s.name),
-				Admin: admin,
+			running, ctx := errgroup.WithContext(ctx)
+			running.Go(func() error { return eventlog.UntilClosed(ctx, nc) })
+			running.Go(func() error {
+				return s.run(ctx, serve.Config{
+					NATS: nc, Games: c.Games, View: c.view(s.name), Listener: s.listener, Logger: logger.With("service", s.name),
+					Admin: admin,
+				})
 			})
+			return running.Wait()
 		})
 	}
 	group.Go(func() error { return admin.Run(ctx) })
