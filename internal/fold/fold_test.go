@@ -767,6 +767,51 @@ func TestTurnsFull(t *testing.T) {
 	}
 }
 
+// TestExpectedDamaged: what a view expects is not guessed where it cannot be read.
+func TestExpectedDamaged(t *testing.T) {
+	log, store := newLog(), view.NewMemory()
+	input(t, log, 1)
+	foldAll(t, config(flooding{}, log, store))
+	if err := store.Update(func(tx kv.Tx) error {
+		tx.Put("runner", append([]byte{'q'}, make([]byte, 12)...), []byte{0xff})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := fold.Open(t.Context(), config(flooding{}, log, store)); err == nil || !strings.Contains(err.Error(), "an expected fact: ") {
+		t.Errorf("got %v, %v, want an error that says what is damaged", r, err)
+	}
+}
+
+// TestSnapshotFails: a view that cannot be read has no digest.
+func TestSnapshotFails(t *testing.T) {
+	log := newLog()
+	input(t, log, 1)
+	store, err := view.OpenBolt(filepath.Join(t.TempDir(), "view.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mustOpen(t, config(flooding{}, log, store))
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Snapshot(); err == nil {
+		t.Errorf("got %+v of a view that is closed", s)
+	}
+
+	other := view.NewMemory()
+	r = mustOpen(t, config(flooding{}, log, other))
+	if err := other.Update(func(tx kv.Tx) error {
+		tx.Put("runner", []byte("p"), append(make([]byte, 44), "another"...))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Snapshot(); err == nil {
+		t.Errorf("got %+v of the view of another service", s)
+	}
+}
+
 // frail is a store whose commits fail: not stored, or stored although it was said that they failed.
 type frail struct {
 	*view.Memory
