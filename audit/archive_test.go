@@ -100,6 +100,24 @@ func sameMessages(a, b []eventlog.Message) bool {
 	return true
 }
 
+// TestHeaderIsExact: a header holds what is known, once, and nothing else.
+func TestHeaderIsExact(t *testing.T) {
+	good, err := json.Marshal(tokyo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(Header).parse(good); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		strings.TrimSuffix(string(good), "}") + `,"more":1}`, string(good) + "{}", string(good) + " ", strings.TrimSuffix(string(good), "}"), "7", "",
+	} {
+		if err := new(Header).parse([]byte(text)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: got %v, want %v", text, err, ErrFormat)
+		}
+	}
+}
+
 func TestArchiveRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := Header{

@@ -42,6 +42,8 @@ func TestLastOf(t *testing.T) {
 		{paired(mallory), 6, 5},
 		{retired(alice), 7, 5},
 		{erased("alice"), 8, 5},
+		{fact.TimeCorrected{Time: 200}, 8, 9},
+		{fact.TimePassed{Time: 600}, 8, 10},
 	} {
 		if err := store.Update(func(tx kv.Tx) error { step(t, tx, fact.Seq(i+1), tt.fact); return nil }); err != nil {
 			t.Fatal(err)
@@ -49,6 +51,13 @@ func TestLastOf(t *testing.T) {
 		read(t, store, func(r kv.Reader) {
 			if gotRoster, gotClock := gateway.LastOf(r, fact.Roster), gateway.LastOf(r, fact.Clock); gotRoster != tt.roster || gotClock != tt.clock {
 				t.Errorf("after fact %d: got %d and %d, want %d and %d", i+1, gotRoster, gotClock, tt.roster, tt.clock)
+			}
+			want := fact.Seq(0)
+			if i+1 >= 9 {
+				want = 9
+			}
+			if got := gateway.LastCorrection(r); got != want {
+				t.Errorf("after fact %d: the last correction is %d, want %d", i+1, got, want)
 			}
 		})
 	}
