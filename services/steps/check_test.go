@@ -20,6 +20,12 @@ func TestCheck(t *testing.T) {
 		want   string
 	}{
 		{"LayoutOfRules", func(tx kv.Tx) { tx.Put(rulings, now, []byte("short")) }, "bucket rules"},
+		{"RulesWithoutZone", func(tx kv.Tx) { tx.Put(rulings, now, tx.Get(rulings, now)[:rulingHead]) }, "bucket rules"},
+		{"RulesWithAByteBehind", func(tx kv.Tx) { tx.Put(rulings, now, append(slices.Clone(tx.Get(rulings, now)), 0)) }, "bucket rules"},
+		{"KeyOfRulesAlone", func(tx kv.Tx) {
+			tx.Put(rulings, []byte("then"), tx.Get(rulings, now))
+		}, `key "then"`},
+		{"ZoneBehindTheWorld", func(tx kv.Tx) { flip(tx, rulings, now, rulingHead+4, 0xeb) }, "zone[0]: -49 quarter hours"},
 		{"KeyOfRules", func(tx kv.Tx) { tx.Put(rulings, []byte("then"), inForce(tx).zone) }, `key "then"`},
 		{"LayoutOfTotals", func(tx kv.Tx) { tx.Put(totals, all, []byte("short")) }, "bucket total"},
 		{"NoGoal", func(tx kv.Tx) { flip(tx, rulings, now, 3, 20) }, "rules: a goal of 0"},

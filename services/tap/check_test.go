@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,9 @@ func TestCheck(t *testing.T) {
 		{"DueWithoutRecord", func(tx kv.Tx) { deleteFirst(tx, bucketHalf) }, "has no record"},
 		{"DueAtAnotherTime", func(tx kv.Tx) {
 			changeHalf(tx, first, func(h *half) { h.deadline++ })
+		}, "by its record"},
+		{"DueForAnother", func(tx kv.Tx) {
+			changeHalf(tx, first, func(h *half) { h.seq-- })
 		}, "by its record"},
 		{"PendingForAnother", func(tx kv.Tx) {
 			changeHalf(tx, waiting, func(h *half) { h.wearer = anna })
@@ -130,6 +134,42 @@ func TestCheck(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestCheckLayouts lengthens each key and each value of a good view by a byte, one at a time.
+func TestCheckLayouts(t *testing.T) {
+	good := func() *world {
+		w := newWorld(t)
+		w.people("anna", "ben", "chloe")
+		w.fold(reported("anna", "ben", "t1", 1), reported("ben", "anna", "t1", 1), reported("chloe", "ben", "t3", 2))
+		w.check()
+		return w
+	}
+	type entry struct{ key, value []byte }
+	for _, bucket := range []string{bucketHalf, bucketDue, bucketFriend, bucketFriendship, bucketTotal, bucketSchedule, bucketPair, bucketEra} {
+		var entries []entry
+		good().view(func(r view.Reader) {
+			for k, v := range r.Scan(bucket, nil, nil) {
+				entries = append(entries, entry{slices.Clone(k), slices.Clone(v)})
+			}
+		})
+		for _, e := range entries {
+			for what, damaged := range map[string]entry{
+				"key": {append(slices.Clone(e.key), 0), e.value}, "value": {e.key, append(slices.Clone(e.value), 0)},
+			} {
+				w := good()
+				w.update(func(tx kv.Tx) {
+					tx.Delete(bucket, e.key)
+					tx.Put(bucket, damaged.key, damaged.value)
+				})
+				w.view(func(r view.Reader) {
+					if err := Check(r); err == nil || !strings.Contains(err.Error(), "bucket "+bucket+", key ") {
+						t.Errorf("bucket %s, key %x: a %s longer by a byte: got %v", bucket, e.key, what, err)
+					}
+				})
+			}
+		}
 	}
 }
 
