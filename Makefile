@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 FACTS ?= 5000000
 FLIPS ?= 100
 
-.PHONY: test generate lint race fuzz simulate crash awake flips conference audit-large bench-quick demo \
+.PHONY: test generate lint race race-all fuzz simulate crash awake flips conference audit-large bench-quick release demo \
 	firmware firmware-test firmware-units firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
@@ -21,8 +21,15 @@ lint: ## go vet and a short list of linters, see .golangci.yml; LINT_TAGS=long,f
 	go vet -tags $(LINT_TAGS) ./...
 	$(TOOLS) golangci-lint run --build-tags $(LINT_TAGS) ./...
 
-race: ## everything that is quick, under the race detector
-	go test -race -timeout 30m ./...
+# Without a goroutine there is no race: the cores and the leaves that they stand on have none.
+SEQUENTIAL := ./art ./firmware/test/% ./internal/evidence ./internal/fact ./internal/kv ./internal/merkle ./internal/ranking \
+	./internal/roster ./internal/rules ./internal/statement ./proto/% ./services/gateway ./services/rewards ./services/steps ./services/tap
+
+race: ## what is quick and has goroutines, under the race detector
+	go test -race -timeout 30m $(filter-out $(SEQUENTIAL),$(patsubst pinfold%,.%,$(shell go list ./...)))
+
+race-all: ## everything that is quick, under the race detector
+	go test -race -timeout 60m ./...
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for package in $$(go list ./...); do \
@@ -53,6 +60,11 @@ audit-large: ## an archive far larger than the audit's memory; FACTS=n, SEED=n m
 bench-quick: ## what it does in a second, beside what the machine can
 	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \
 		./cmd/pinfold ./internal/statement ./internal/eventlog ./internal/view
+
+release: race-all simulate crash awake flips conference audit-large firmware-test firmware-size firmware-steps bench-quick ## the whole of what .ci/run cuts short, some two hours: before a release
+	$(MAKE) fuzz FUZZTIME=60s
+	$(FIRMWARE) core-test-long lives-long RUNS=100 SEED=$(SEED)
+	$(MAKE) firmware-soak SOAK=15m
 
 demo: ## all services and a small crowd in one process
 	go run ./cmd/pinfold demo
