@@ -31,12 +31,12 @@ func (c *auditCompareCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	defer fileA.Close() //nolint:errcheck // it was only read
+	defer fileA.Close()
 	b, fileB, err := openArchive(c.B)
 	if err != nil {
 		return err
 	}
-	defer fileB.Close() //nolint:errcheck // it was only read
+	defer fileB.Close()
 	result, err := audit.Compare(s.ctx, a, b)
 	if err != nil {
 		return interrupted(err)

@@ -73,21 +73,26 @@ func (f sourceFlags) archive() (logSource, error) {
 
 // rereadable goes through the facts of the archive, of which nothing but the header was read, and each time anew.
 func rereadable(file *os.File, reader *audit.Reader) iter.Seq2[eventlog.Message, error] {
-	next := func() (*audit.Reader, error) { return reader, nil }
+	first := true
 	return func(yield func(eventlog.Message, error) bool) {
-		r, err := next()
-		if err != nil {
-			yield(eventlog.Message{}, fmt.Errorf("%s: read it again: %w", file.Name(), err))
-			return
-		}
-		next = func() (*audit.Reader, error) {
-			if _, err := file.Seek(0, io.SeekStart); err != nil {
-				return nil, err
+		if !first {
+			again, err := rewind(file)
+			if err != nil {
+				yield(eventlog.Message{}, fmt.Errorf("%s: read it again: %w", file.Name(), err))
+				return
 			}
-			return audit.NewReader(file)
+			reader = again
 		}
-		r.Messages()(yield)
+		first = false
+		reader.Messages()(yield)
 	}
+}
+
+func rewind(file *os.File) (*audit.Reader, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return audit.NewReader(file)
 }
 
 // openArchive opens an archive, which is only read, and reads its header.

@@ -108,7 +108,7 @@ func (c *checker) checkHalves() {
 
 func (c *checker) checkDue() {
 	for k, v := range c.r.Scan(bucketDue, nil, nil) {
-		_, deadline, seq := decodeDueKey(k) // of the era, checkHalves sees that it is the record's
+		deadline, seq := decodeDueKey(k) // checkHalves sees to the era
 		rec := c.r.Get(bucketHalf, v)
 		c.want(rec != nil, "half %v is due and has no record", seq)
 		if rec != nil {

@@ -99,7 +99,7 @@ func (s *step) expire(most int) {
 // overdueOf returns the first overdue records of the era, at most so many, and whether it has more records, overdue or not.
 func (s *step) overdueOf(e era, most int) (overdue []half, more bool) {
 	for k, v := range s.tx.Scan(bucketDue, eraPrefix(e.seq), nil) {
-		if _, deadline, _ := decodeDueKey(k); !e.overdue(deadline, s.now) || len(overdue) == most {
+		if deadline, _ := decodeDueKey(k); !e.overdue(deadline, s.now) || len(overdue) == most {
 			return overdue, true
 		}
 		overdue = append(overdue, decodeHalf(v, s.tx.Get(bucketHalf, v)))

@@ -93,8 +93,9 @@ func dueKey(era fact.Seq, deadline fact.UnixMilli, seq fact.Seq) []byte {
 	return binary.BigEndian.AppendUint64(k, uint64(seq))
 }
 
-func decodeDueKey(k []byte) (era fact.Seq, deadline fact.UnixMilli, seq fact.Seq) {
-	return fact.Seq(binary.BigEndian.Uint64(k)), fact.UnixMilli(binary.BigEndian.Uint64(k[8:])), fact.Seq(binary.BigEndian.Uint64(k[16:]))
+// decodeDueKey leaves out the era, which is that of the sequence.
+func decodeDueKey(k []byte) (fact.UnixMilli, fact.Seq) {
+	return fact.UnixMilli(binary.BigEndian.Uint64(k[8:])), fact.Seq(binary.BigEndian.Uint64(k[16:]))
 }
 
 // eraPrefix begins the dueKeys of an era.
