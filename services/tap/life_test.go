@@ -238,7 +238,8 @@ func (l *life) again(o op) []fact.Fact {
 	return []fact.Fact{h}
 }
 
-// counter returns a counter that pins come to about now, or a little more; for 0 it is 0, which is not to know it.
+// counter returns what a command gives: about what pins come to by now, or 0, which is not to know it. Halves give the same
+// in whatever order they are told.
 func (l *life) counter(more int) fact.Counter {
 	if more == 0 {
 		return 0
@@ -246,12 +247,12 @@ func (l *life) counter(more int) fact.Counter {
 	return fact.Counter(len(l.told)/4 + more)
 }
 
-// meeting returns one half of a tap of any two pins.
+// meeting returns one half of a tap of any two pins, with any counter.
 func (l *life) meeting(o op, side int) fact.Fact {
 	a := o.A % len(lifePins)
 	b := (a + 1 + o.B) % len(lifePins)
 	pins := [2]string{lifePins[a], lifePins[b]}
-	return l.tell(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), l.counter(o.N%5))
+	return l.tell(pins[side%2], pins[1-side%2], fmt.Sprint(a, b, o.N), fact.Counter(o.N))
 }
 
 func (l *life) rules(o op) fact.Fact {
