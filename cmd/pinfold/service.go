@@ -145,7 +145,8 @@ type gatewayCommand struct {
 	Tap      string `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
 	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
 	Steps    string `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
-	Replicas int    `help:"Servers that keep the log, if this gateway makes it." default:"1"`
+	Replicas int    `help:"Servers that keep the log, if this gateway makes it; one that fewer keep is refused." default:"1"`
+	LogBytes int64  `help:"Bytes that the log may take at each server, if this gateway makes it, which they set aside; 0 = as many as they have." default:"0"`
 	Begin    bool   `help:"Make the log of new Games, and before it a checkpoint key: only where DIR has signed nothing. Where there is a log it does nothing."`
 	joinFlag
 }
@@ -157,6 +158,7 @@ func (c *gatewayCommand) Run(s *session) error {
 			return err
 		}
 		config.Tap, config.Rewards, config.Steps, config.Replicas = c.Tap, c.Rewards, c.Steps, c.Replicas
+		config.MaxBytes = c.LogBytes
 		config.Notary.Begin, config.Notary.Join = c.Begin, c.Join
 		return gateway.Run(ctx, config)
 	})

@@ -13,6 +13,7 @@ import (
 // The server's error codes that Append tells apart (nats-server 2.15, server/errors.json).
 const (
 	codeAccountResources      = 10002
+	codeNoPeers               = 10005
 	codeInsufficientResources = 10023
 	codeStorageExceeded       = 10047
 	codeMessageTooLarge       = 10054

@@ -118,9 +118,15 @@ func checkStream(c jetstream.StreamConfig) error {
 // createTimeout bounds the making of the stream, for which a cluster agrees on its places.
 const createTimeout = 5 * time.Second
 
+// MaxBytes bounds a stream that Create makes, 0 = not at all: so many bytes at each server, which each sets aside. A log that comes to it
+// is ErrFull, can be read, and goes on once the bound is raised. Servers that come to the end of their room instead give
+// up a stream that several of them keep, and say so to nobody but their own logs.
+type MaxBytes int64
+
 // Create makes the stream of the first epoch, kept by that many servers, unless the Games have a log, and opens it.
-// The settings are those of design section 6: nothing is ever deleted or dropped.
-func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*JetStream, error) {
+// The settings are those of design section 6: nothing is ever deleted or dropped. While there are not so many servers,
+// or they have no room for the bound, the error is ErrUnreachable.
+func Create(ctx context.Context, nc *nats.Conn, games string, replicas int, bound ...MaxBytes) (*JetStream, error) {
 	log, err := Open(ctx, nc, games)
 	if !errors.Is(err, ErrNoLog) {
 		return log, err
@@ -128,6 +134,12 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
+	}
+	most := int64(-1)
+	for _, b := range bound {
+		if b > 0 {
+			most = int64(b)
+		}
 	}
 	making, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
@@ -137,6 +149,7 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 		Subjects:           []string{subjects(games)},
 		Storage:            jetstream.FileStorage,
 		Replicas:           replicas,
+		MaxBytes:           most,
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardNew,
 		DenyDelete:         true,
@@ -153,11 +166,15 @@ func Create(ctx context.Context, nc *nats.Conn, games string, replicas int) (*Je
 // createError tells an answer of the server, which will be the same again, from none, and from that of a server that is
 // not ready.
 func createError(nc *nats.Conn, games string, err error) error {
-	if api, answered := errors.AsType[*jetstream.APIError](err); answered && api.Code != http.StatusServiceUnavailable {
+	api, answered := errors.AsType[*jetstream.APIError](err)
+	if answered && api.Code != http.StatusServiceUnavailable && api.ErrorCode != codeNoPeers {
 		return fmt.Errorf("log: make the stream of %s: %w", games, err)
 	}
 	return unreachable(nc, err, "make the stream of %s", games)
 }
+
+// Name returns the name of the stream.
+func (l *JetStream) Name() string { return streamName(l.games, l.epoch) }
 
 // Replicas returns how many servers were to keep the log when it was opened.
 func (l *JetStream) Replicas() int { return max(1, l.stream.CachedInfo().Config.Replicas) }

@@ -17,6 +17,7 @@ import (
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"
+	"pinfold/internal/serve"
 	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	"pinfold/services/gateway"
@@ -281,7 +282,7 @@ func TestDeliverClosed(t *testing.T) {
 		r.Opens = machineClock().Add(2 * time.Hour)
 		r.Closes, r.UploadGrace = r.Opens.Add(time.Hour), time.Hour
 		log := eventlog.NewMemory(machineClock, eventlog.Faults{})
-		if err := genesis(t.Context(), Config{Now: machineClock, Rules: &r}, log); err != nil {
+		if err := genesis(t.Context(), Config{Config: serve.Config{Logger: quiet}, Now: machineClock, Rules: &r}, log); err != nil {
 			t.Fatal(err)
 		}
 		a := startGateway(t, log)

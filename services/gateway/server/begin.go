@@ -158,6 +158,9 @@ func survey(ctx context.Context, c Config, keys *keyFolder) (s situation, log *e
 	if err != nil {
 		return s, nil, err
 	}
+	if err := enoughReplicas(log, c.Replicas); err != nil {
+		return s, nil, err
+	}
 	head, err := log.Head(ctx)
 	if err != nil {
 		return s, nil, err
@@ -167,6 +170,16 @@ func survey(ctx context.Context, c Config, keys *keyFolder) (s situation, log *e
 		s.log = begunLog
 	}
 	return s, log, nil
+}
+
+// enoughReplicas returns an error if fewer servers keep the log than the operator asked for: one that is lost would take
+// with it what was accepted.
+func enoughReplicas(log *eventlog.JetStream, want int) error {
+	if got := log.Replicas(); got < want {
+		return fmt.Errorf("--replicas %d was given, and %d keep the stream %s: have the stream kept by %d "+
+			"(nats stream edit %s --replicas %d), or give --replicas %d", want, got, log.Name(), want, log.Name(), want, got)
+	}
+	return nil
 }
 
 // signedByOthers says what the list of keys knows to be signed; "" = nothing.
@@ -192,7 +205,7 @@ func signedByOthers(ctx context.Context, c Config) (string, error) {
 
 // makeTheLog makes the log and its first batch.
 func makeTheLog(ctx context.Context, c Config) error {
-	log, err := eventlog.Create(ctx, c.NATS, c.Games, c.Replicas)
+	log, err := eventlog.Create(ctx, c.NATS, c.Games, c.Replicas, eventlog.MaxBytes(c.MaxBytes))
 	if err != nil {
 		return err
 	}
@@ -211,7 +224,7 @@ func genesis(ctx context.Context, c Config, log eventlog.Log) error {
 		if err != nil || head.Last > 0 {
 			return err
 		}
-		_, err = log.Append(ctx, eventlog.Batch{
+		_, err = appendBatch(ctx, log, eventlog.Batch{
 			Records: []fact.Record{{Fact: fact.RulesAdopted{Rules: inForce}}, {Fact: fact.TimePassed{Time: c.Now()}}},
 			Fences:  map[fact.Family]fact.Seq{fact.Roster: 0, fact.Clock: 0},
 		})

@@ -23,6 +23,7 @@ import (
 type Config struct {
 	serve.Config
 	Replicas int         // of the stream, if this gateway makes it
+	MaxBytes int64       // of the stream at each server, if this gateway makes it; 0 = no bound of its own
 	Rules    *fact.Rules // to be in force; nil = whatever the log says, or the default in a new log
 	Tap      string      // addresses of the tap service, host:port, separated by commas
 	Rewards  string      // addresses of the rewards service

@@ -14,6 +14,7 @@ import (
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
 	"pinfold/internal/roster"
+	"pinfold/internal/serve"
 	"pinfold/internal/view"
 )
 
@@ -225,7 +226,7 @@ func sharedClock(t *testing.T) (*wrongFor, *eventlog.Memory, *api) {
 	t.Helper()
 	clock := &wrongFor{}
 	log := eventlog.NewMemory(clock.now, eventlog.Faults{})
-	if err := genesis(t.Context(), Config{Now: clock.now}, log); err != nil {
+	if err := genesis(t.Context(), Config{Config: serve.Config{Logger: quiet}, Now: clock.now}, log); err != nil {
 		t.Fatal(err)
 	}
 	a := startGateway(t, log, func(c *Config) { c.Now = clock.now })

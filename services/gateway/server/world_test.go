@@ -96,7 +96,7 @@ func begun(t testing.TB, faults eventlog.Faults) *eventlog.Memory {
 		return inner.Enter(call)
 	}
 	log := eventlog.NewMemory(machineClock, faults)
-	if err := genesis(t.Context(), Config{Now: machineClock}, log); err != nil {
+	if err := genesis(t.Context(), Config{Config: serve.Config{Logger: quiet}, Now: machineClock}, log); err != nil {
 		t.Fatal(err)
 	}
 	started = true
