@@ -1074,7 +1074,7 @@ func TestBridgeRefused(t *testing.T) {
 		"remembered as the pin of another": {stolen, remembered(t, bob), 1, "PAIRED_ELSEWHERE"},
 		"not registered":                   {stranger, privateFolder(t), 1, "UNKNOWN_PIN"},
 		"a memory that is a file":          {alice, file, 0, "not a directory"},
-		"a memory that cannot be read":     {alice, unreadable, 0, "is a directory"},
+		"a memory that cannot be read":     {alice, unreadable, 0, "a folder: a file with a secret must be a regular one"},
 		"a memory that cannot be written":  {alice, "/proc", 1, "/proc"},
 		"a memory that cannot be made":     {alice, "/proc/pinfold", 1, "/proc/pinfold"},
 	} {

@@ -142,6 +142,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		named = append(named, regexp.MustCompile(`pinfold_\w+`).FindAllString(string(body), -1)...)
 	}
+	// What a process of a cluster has beside these: serve.TestShowConnection.
+	scraped = append(scraped, "pinfold_nats_connected", "pinfold_nats_reconnections_total")
+	slices.Sort(scraped)
 	slices.Sort(named)
 	if named = slices.Compact(named); !slices.Equal(scraped, named) {
 		t.Errorf("the scrape has %q, the pages name %q", scraped, named)

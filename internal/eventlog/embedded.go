@@ -75,9 +75,10 @@ func lockDir(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// Connect returns a new connection within the process.
+// Connect returns a new connection within the process. It is not pinged: there is no other server to go to, and this one
+// answers behind what it writes to the disk, which on a busy machine is later than a frozen one is left.
 func (e *Embedded) Connect() (*nats.Conn, error) {
-	return nats.Connect("", append(options("pinfold", e.logger), nats.InProcessServer(e.server))...)
+	return nats.Connect("", append(options("pinfold", e.logger), nats.InProcessServer(e.server), nats.PingInterval(0))...)
 }
 
 // URL returns where the server listens.

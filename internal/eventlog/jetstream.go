@@ -36,7 +36,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(nc))
 	defer cancel()
 	name, err := js.StreamNameBySubject(ctx, subjects(games))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -181,7 +181,7 @@ func (l *JetStream) Replicas() int { return max(1, l.stream.CachedInfo().Config.
 
 // Head implements Log.
 func (l *JetStream) Head(ctx context.Context) (Head, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(l.js.Conn()))
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -206,7 +206,7 @@ func (l *JetStream) Append(ctx context.Context, b Batch) (fact.Seq, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(l.js.Conn()))
 	defer cancel()
 	before, began := l.js.Conn().LastError(), time.Now()
 	// Without an answer to the first message, for which the library would wait whatever the context says.
@@ -251,7 +251,7 @@ func (l *JetStream) messages(b Batch) ([]*nats.Msg, error) {
 
 // LastOf implements Log. It asks the stream's leader, not any replica.
 func (l *JetStream) LastOf(ctx context.Context, f fact.Family) (Message, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(l.js.Conn()))
 	defer cancel()
 	raw, err := l.stream.GetLastMsgForSubject(ctx, subject(l.games, f))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -269,7 +269,7 @@ func (l *JetStream) At(ctx context.Context, seq fact.Seq) (Message, bool, error)
 	if seq == 0 {
 		return Message{}, false, nil // the server would take it for a question about the last one
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(l.js.Conn()))
 	defer cancel()
 	raw, err := l.stream.GetMsg(ctx, uint64(seq))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

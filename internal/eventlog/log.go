@@ -27,7 +27,7 @@ type Log interface {
 	//   - ErrNotStored: something else kept the batch from being stored; the same batch can be tried again.
 	//   - ErrRefused: the server will never take it; nothing is stored. The error names the limit. ErrBatchTooLarge is
 	//     one of these.
-	//   - ErrUnanswered: nobody knows. It may have been stored, or be stored later. Look before trying again.
+	//   - ErrUnanswered: nobody knows, after 2 s in a cluster and 10 s within the process. It may have been stored, or be stored later. Look before trying again.
 	//   - ErrReplaced: the stream is no longer this epoch's; nothing is stored.
 	Append(ctx context.Context, b Batch) (fact.Seq, error)
 

@@ -104,8 +104,13 @@ func TestOlderCopy(t *testing.T) {
 			}
 			answer := make(chan error, 1)
 			go func() {
-				_, err := log.Read(patience(t), last)
-				answer <- err
+				for {
+					_, err := log.Read(patience(t), last)
+					if !errors.Is(err, eventlog.ErrUnreachable) { // what passes is tried again, as by all who read
+						answer <- err
+						return
+					}
+				}
 			}()
 			if tt.behind > 0 {
 				mustAppend(t, log, times(2000, tt.behind)...)

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// callTimeout bounds every question to the server (design section 12, "Awake").
-	callTimeout = 2 * time.Second
+	// callTimeout bounds every question to the server (design section 12, "Awake"), and embeddedTimeout one to a server
+	// within the process: no other would answer sooner, and what was sent to a slow one is better waited for than sent again.
+	callTimeout     = 2 * time.Second
+	embeddedTimeout = 10 * time.Second
 	// confirmShorter is how far apart a leader must have said twice that the log is shorter than what was read of it
 	// (design section 7: a leader that was just elected may not have caught up).
 	confirmShorter = 10 * time.Second
@@ -33,6 +35,14 @@ const (
 	// consumerIdle is how long the server keeps a consumer that nobody asks for messages.
 	consumerIdle = 30 * time.Second
 )
+
+// timeoutOf returns for how long a question over the connection may go unanswered.
+func timeoutOf(nc *nats.Conn) time.Duration {
+	if nc.Opts.InProcessServer != nil {
+		return embeddedTimeout
+	}
+	return callTimeout
+}
 
 // Read implements Log.
 func (l *JetStream) Read(ctx context.Context, after Position) (Reader, error) {
@@ -54,7 +64,7 @@ func (l *JetStream) Read(ctx context.Context, after Position) (Reader, error) {
 
 // consume makes a consumer from the sequence on, and returns how many facts it then had to give.
 func (l *JetStream) consume(ctx context.Context, from fact.Seq) (r *jetstreamReader, pending uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(l.js.Conn()))
 	defer cancel()
 	// An ephemeral consumer in the memory of one server: it goes with that server, and the reader begins again.
 	consumer, err := l.js.CreateConsumer(ctx, streamName(l.games, l.epoch), jetstream.ConsumerConfig{
@@ -82,7 +92,7 @@ func (l *JetStream) consume(ctx context.Context, from fact.Seq) (r *jetstreamRea
 // compare takes the fact at the position from the reader, which is its first one, and compares it. That the log ends
 // before the position counts only when a leader has said so twice.
 func (l *JetStream) compare(ctx context.Context, r *jetstreamReader, after Position, pending uint64) error {
-	wait := callTimeout
+	wait := timeoutOf(l.js.Conn())
 	if pending == 0 {
 		wait = 0 // there is nothing that could come now
 	}

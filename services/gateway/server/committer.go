@@ -18,15 +18,18 @@ import (
 const (
 	// maxWaiting bounds the statements that wait for the log: beyond it, phones are told to come again.
 	maxWaiting = 50_000
-	// appendTimeout is how long a batch may go unanswered before its writers are told so (design section 12, Awake).
-	appendTimeout = 2 * time.Second
+	// appendTimeout is how long a batch may go unanswered before its writers are told so, whatever the log. That of a
+	// cluster says so itself after 2 s (design section 12, Awake).
+	appendTimeout = 10 * time.Second
+	// stopTimeout is how long a stop waits for what is on its way, within the grace that a process has.
+	stopTimeout = 2 * time.Second
 	// overdue is how long the batch that was sent last holds up the next one, which so becomes larger. A log that
 	// answers does so within some ten milliseconds.
 	overdue = 250 * time.Millisecond
-	// maxOnWay is how many batches are on their way at once: as many as become overdue until the first of them is given
-	// up. What a silent node has swallowed then holds up nothing behind it. JetStream takes 50 for a stream (error 10210),
+	// maxOnWay is how many batches are on their way at once: as many as become overdue until a cluster's log gives up the
+	// first of them. What a silent node has swallowed then holds up nothing behind it. JetStream takes 50 for a stream (error 10210),
 	// of all gateways and folds.
-	maxOnWay = int(appendTimeout / overdue)
+	maxOnWay = 8
 )
 
 // committer gathers what all phones deliver into batches: while one is being stored the next one fills, so that one
@@ -142,7 +145,7 @@ func (c *committer) look() {
 	}
 }
 
-// run commits until the context ends. What then is on its way is finished, within appendTimeout; what still waits, or
+// run commits until the context ends. What then is on its way is finished, within stopTimeout; what still waits, or
 // comes later, is answered as not known to be stored.
 func (c *committer) run(ctx context.Context) error {
 	onWay, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -167,7 +170,7 @@ func (c *committer) run(ctx context.Context) error {
 		}
 	}
 	c.end()
-	defer time.AfterFunc(appendTimeout, cut).Stop()
+	defer time.AfterFunc(stopTimeout, cut).Stop()
 	shipments.Wait()
 	return nil
 }

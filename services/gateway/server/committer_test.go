@@ -404,8 +404,8 @@ func TestCommitterEndSilent(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		stop()
-		if took := time.Since(began); took > appendTimeout {
-			t.Errorf("the stop took %v, want %v at most", took, appendTimeout)
+		if took := time.Since(began); took > stopTimeout {
+			t.Errorf("the stop took %v, want %v at most", took, stopTimeout)
 		}
 		wantAnswers(t, eventlog.NewMemory(machineClock, eventlog.Faults{}), tickets, 0, refusal, unavailably)
 	})
