@@ -27,6 +27,9 @@ type Bolt struct {
 	remove string   // path of the file that Close is to remove, or ""
 	remade error    // see Remade
 
+	beginning sync.Mutex
+	stuck     bool // bbolt panicked in Begin, and holds its locks for good; guarded by beginning
+
 	condemning sync.Once
 	condemned  chan struct{} // closed when damage was met
 	damaged    error         // what it was
@@ -51,12 +54,9 @@ func (b *Bolt) View(f func(Reader) error) error {
 
 // transact runs f in a transaction of bbolt, which it rolls back unless f committed it.
 func (b *Bolt) transact(writable bool, f func(*boltReader) error) (err error) {
-	if err := b.sound(); err != nil {
-		return err
-	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.caught(&err)
-	tx, err := b.db.Begin(writable)
+	tx, err := b.begin(writable)
 	if err != nil {
 		return err
 	}
@@ -64,14 +64,43 @@ func (b *Bolt) transact(writable bool, f func(*boltReader) error) (err error) {
 	return f(newBoltReader(b, tx))
 }
 
+// begin begins a transaction of bbolt, which reads the meta pages while it holds its locks. Where that panics, they are
+// never released: who waits here meanwhile must not wait there.
+func (b *Bolt) begin(writable bool) (tx *bbolt.Tx, err error) {
+	b.beginning.Lock()
+	defer b.beginning.Unlock()
+	if err := b.sound(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			b.stuck = true
+			err = b.condemn(fmt.Sprint("its meta pages: ", p))
+		}
+	}()
+	return b.db.Begin(writable)
+}
+
 // Close implements Store.
 func (b *Bolt) Close() error {
-	err := b.db.Close()
+	err := b.close()
 	if b.remove != "" {
 		err = errors.Join(err, os.Remove(b.remove))
 		b.remove = ""
 	}
 	return err
+}
+
+func (b *Bolt) close() error {
+	b.beginning.Lock()
+	defer b.beginning.Unlock()
+	switch {
+	case !b.stuck:
+		return b.db.Close()
+	case b.file != nil:
+		return b.file.Close() // which unlocks it; the address space is lost
+	}
+	return nil
 }
 
 // boltReader remembers the buckets it has found, since a look-up by name walks the root page each time.

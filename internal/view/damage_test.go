@@ -322,10 +322,15 @@ func TestDamagedInUse(t *testing.T) {
 		"cut, written": {harmCut, func(b *view.Bolt) error {
 			return b.Update(func(tx kv.Tx) error { tx.Put("half", []byte("key 000200"), []byte("new")); return nil })
 		}},
-		"cut, looked for":    {harmCut, view.Pass},
-		"zeroed, read":       {harmAll, get},
-		"zeroed, written":    {harmAll, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
-		"zeroed, looked for": {harmAll, view.Pass},
+		"cut, looked for":     {harmCut, view.Pass},
+		"zeroed, read":        {harmAll, get},
+		"zeroed, written":     {harmAll, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
+		"zeroed, looked for":  {harmAll, view.Pass},
+		"emptied, read":       {harmEmpty, get},
+		"emptied, written":    {harmEmpty, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
+		"emptied, looked for": {harmEmpty, view.Pass},
+		"all zeros, read":     {harmMeta, get},
+		"all zeros, written":  {harmMeta, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tap.db")
@@ -375,6 +380,17 @@ func harmCut(t *testing.T, path string, _ []byte) {
 	if err := os.Truncate(path, 2*4096); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// harmEmpty takes the meta pages too, which bbolt reads at the begin of each transaction.
+func harmEmpty(t *testing.T, path string, _ []byte) {
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func harmMeta(t *testing.T, path string, content []byte) {
+	change(t, path, content, func(c []byte) []byte { clear(c); return c })
 }
 
 func harmAll(t *testing.T, path string, content []byte) {
