@@ -20,7 +20,7 @@ const (
 	bucketFriend     = "friend"     // wearer 16, inverted cause 8 -> friend 16; wearer 16 alone -> count 4, of a wearer with friends
 	bucketFriendship = "friendship" // cause 8 -> lo 16, hi 16, tap id 16, mate 8, sequence of its end 8, ending 1, ended by 1
 	bucketTotal      = "total"      // "all" -> the sums of Tally, 8 each
-	bucketSchedule   = "schedule"   // "now" -> pending for 8, opens 8, closes 8, upload grace 8; all in milliseconds
+	bucketSchedule   = "schedule"   // "now" -> pending for 8, in milliseconds, and the window as package rules writes it
 )
 
 // A side of a pair is: last command 8, last block command 8, blocked 1, number of marks 4, and each mark: pin 8, counter 4.
@@ -43,7 +43,7 @@ const (
 	friendshipSize    = 2*wearerSize + 16 + 8 + 8 + 1 + 1
 	tallySums         = 8 + len(Tally{}.Refused) - 1
 	tallySize         = 8 * tallySums
-	scheduleSize      = 4 * 8
+	scheduleSize      = 8 + rules.WindowSize
 )
 
 // half is what is kept of a reported half until its deadline, and its key.
@@ -352,18 +352,11 @@ func getSchedule(r kv.Reader) schedule {
 func decodeSchedule(v []byte) schedule {
 	return schedule{
 		pendingFor: time.Duration(binary.BigEndian.Uint64(v)) * time.Millisecond,
-		window: rules.Window{
-			Opens:       fact.UnixMilli(binary.BigEndian.Uint64(v[8:])),
-			Closes:      fact.UnixMilli(binary.BigEndian.Uint64(v[16:])),
-			UploadGrace: time.Duration(binary.BigEndian.Uint64(v[24:])) * time.Millisecond,
-		},
+		window:     rules.WindowFrom(v[8:]),
 	}
 }
 
 func (s schedule) encode() []byte {
-	v := make([]byte, 0, scheduleSize)
-	v = binary.BigEndian.AppendUint64(v, uint64(s.pendingFor.Milliseconds()))
-	v = binary.BigEndian.AppendUint64(v, uint64(s.window.Opens))
-	v = binary.BigEndian.AppendUint64(v, uint64(s.window.Closes))
-	return binary.BigEndian.AppendUint64(v, uint64(s.window.UploadGrace.Milliseconds()))
+	v := binary.BigEndian.AppendUint64(make([]byte, 0, scheduleSize), uint64(s.pendingFor.Milliseconds()))
+	return rules.AppendWindow(v, s.window)
 }
