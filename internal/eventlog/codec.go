@@ -132,7 +132,10 @@ func toProto(f fact.Fact) (*logv1.Fact, error) {
 		if err := checkRestored(f); err != nil {
 			return nil, err
 		}
-		b.Restored = logv1.Restored_builder{Epoch: f.Epoch, Kept: uint64(f.Kept), Root: f.Root[:], Operator: f.Operator}.Build()
+		b.Restored = logv1.Restored_builder{
+			Epoch: f.Epoch, Kept: uint64(f.Kept), Root: f.Root[:], Operator: f.Operator,
+			WithoutWithdrawals: f.WithoutWithdrawals,
+		}.Build()
 	case fact.HalfReported:
 		b.HalfReported = logv1.HalfReported_builder{
 			Statement: statement.AppendHalf(nil, f.Half),
@@ -341,7 +344,7 @@ func (d *decoder) time(m *logv1.Fact) fact.Fact {
 		p := m.GetRestored()
 		f := fact.Restored{
 			Epoch: p.GetEpoch(), Kept: fact.Seq(p.GetKept()), Root: fixed[[32]byte](d, "root", p.GetRoot()),
-			Operator: p.GetOperator(),
+			Operator: p.GetOperator(), WithoutWithdrawals: p.GetWithoutWithdrawals(),
 		}
 		if err := checkRestored(f); err != nil {
 			d.fail("%w", err)

@@ -262,6 +262,7 @@ func orderedFacts() []goldenFact {
 		}),
 		reported("BackgroundChosen, ordered", fact.BackgroundChosen{Wearer: lo, Background: "judo", Order: by}),
 		reported("AwardRevoked, ordered", fact.AwardRevoked{Cause: 1_000_001, Reason: fact.RevokedError, Order: by}),
+		reported("Restored, without withdrawals", fact.Restored{Epoch: 3, Kept: 7, Root: pattern[[32]byte](0x40), WithoutWithdrawals: true}),
 	}
 }
 
@@ -347,7 +348,8 @@ func TestGoldenUpdate(t *testing.T) {
 	for _, f := range goldenFacts() {
 		listed[f.name] = true
 		row := rowOf(t, f)
-		if had, ok := old.row(f.name); ok && had != row && !*replace {
+		// What is for people follows the names of this build: a field that a fact is given later says nothing in old bytes.
+		if had, ok := old.row(f.name); ok && (had.Bytes != row.Bytes || had.Family != row.Family) && !*replace {
 			t.Errorf("%s: the row differs and is kept:\n got %+v\nhave %+v", f.name, row, had)
 			row = had
 		}

@@ -119,6 +119,9 @@ type Restored struct {
 	Kept     Seq    // 1 less than the place of this fact
 	Root     [32]byte
 	Operator string // as in Order
+	// WithoutWithdrawals says that no list of withdrawals was given, so that what was withdrawn after the archive was made
+	// may have come back.
+	WithoutWithdrawals bool
 }
 
 // HalfReported carries one half of a tap, as its author signed it.

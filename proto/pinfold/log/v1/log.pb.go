@@ -2499,13 +2499,14 @@ func (b0 TimeCorrected_builder) Build() *TimeCorrected {
 
 // Restored is the first fact that a restored log has of its own. All before it stood in the log of the epoch before.
 type Restored struct {
-	state               protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Epoch    uint32                 `protobuf:"varint,1,opt,name=epoch,proto3"`
-	xxx_hidden_Kept     uint64                 `protobuf:"varint,2,opt,name=kept,proto3"`
-	xxx_hidden_Root     []byte                 `protobuf:"bytes,3,opt,name=root,proto3"`
-	xxx_hidden_Operator string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state                         protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Epoch              uint32                 `protobuf:"varint,1,opt,name=epoch,proto3"`
+	xxx_hidden_Kept               uint64                 `protobuf:"varint,2,opt,name=kept,proto3"`
+	xxx_hidden_Root               []byte                 `protobuf:"bytes,3,opt,name=root,proto3"`
+	xxx_hidden_WithoutWithdrawals bool                   `protobuf:"varint,4,opt,name=without_withdrawals,json=withoutWithdrawals,proto3"`
+	xxx_hidden_Operator           string                 `protobuf:"bytes,15,opt,name=operator,proto3"`
+	unknownFields                 protoimpl.UnknownFields
+	sizeCache                     protoimpl.SizeCache
 }
 
 func (x *Restored) Reset() {
@@ -2554,6 +2555,13 @@ func (x *Restored) GetRoot() []byte {
 	return nil
 }
 
+func (x *Restored) GetWithoutWithdrawals() bool {
+	if x != nil {
+		return x.xxx_hidden_WithoutWithdrawals
+	}
+	return false
+}
+
 func (x *Restored) GetOperator() string {
 	if x != nil {
 		return x.xxx_hidden_Operator
@@ -2576,6 +2584,10 @@ func (x *Restored) SetRoot(v []byte) {
 	x.xxx_hidden_Root = v
 }
 
+func (x *Restored) SetWithoutWithdrawals(v bool) {
+	x.xxx_hidden_WithoutWithdrawals = v
+}
+
 func (x *Restored) SetOperator(v string) {
 	x.xxx_hidden_Operator = v
 }
@@ -2589,6 +2601,8 @@ type Restored_builder struct {
 	Kept uint64
 	// 32 bytes: the root of the tree over the facts kept.
 	Root []byte
+	// No list of withdrawals was given: what was withdrawn after the archive was made may have come back.
+	WithoutWithdrawals bool
 	// The name of the desk that restored, [a-z0-9-]{1,32}; none = no operator.
 	Operator string
 }
@@ -2600,6 +2614,7 @@ func (b0 Restored_builder) Build() *Restored {
 	x.xxx_hidden_Epoch = b.Epoch
 	x.xxx_hidden_Kept = b.Kept
 	x.xxx_hidden_Root = b.Root
+	x.xxx_hidden_WithoutWithdrawals = b.WithoutWithdrawals
 	x.xxx_hidden_Operator = b.Operator
 	return m0
 }
@@ -4232,11 +4247,12 @@ const file_pinfold_log_v1_log_proto_rawDesc = "" +
 	"\rTimeCorrected\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x18\n" +
 	"\asession\x18\x0e \x01(\fR\asession\x12\x1a\n" +
-	"\boperator\x18\x0f \x01(\tR\boperator\"d\n" +
+	"\boperator\x18\x0f \x01(\tR\boperator\"\x95\x01\n" +
 	"\bRestored\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x12\n" +
 	"\x04kept\x18\x02 \x01(\x04R\x04kept\x12\x12\n" +
-	"\x04root\x18\x03 \x01(\fR\x04root\x12\x1a\n" +
+	"\x04root\x18\x03 \x01(\fR\x04root\x12/\n" +
+	"\x13without_withdrawals\x18\x04 \x01(\bR\x12withoutWithdrawals\x12\x1a\n" +
 	"\boperator\x18\x0f \x01(\tR\boperator\"d\n" +
 	"\fHalfReported\x12\x1c\n" +
 	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
