@@ -79,6 +79,7 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 		admissions: newAdmissions(),
 	}
 	a.hub.came = a.committer.pass
+	a.committer.lost = a.giveBack
 	return a
 }
 
@@ -235,18 +236,29 @@ func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
 
 // submit hands an admitted statement to the committer, unless its pin sends too many.
 func (a *api) submit(key [32]byte, f fact.Fact) (*ticket, *gatewayv1.Answer) {
-	if pin := authorOf(f); !a.limiter.allow(pin) {
+	if pin, _ := authorOf(f); !a.limiter.allow(pin) {
 		return nil, refused(gatewayv1.Reason_REASON_RATE_LIMITED, true,
 			"pin "+pin.String()+": more statements than one pin makes: deliver the rest later")
 	}
 	return a.committer.submit(key, f), nil
 }
 
-func authorOf(f fact.Fact) fact.PinID {
-	if half, ok := f.(fact.HalfReported); ok {
-		return half.Half.Pin
+// giveBack gives a pin back what a statement of it took of its rate: the log did not take the statement.
+func (a *api) giveBack(f fact.Fact) {
+	if pin, ok := authorOf(f); ok {
+		a.limiter.giveBack(pin)
 	}
-	return f.(fact.StepsReported).Report.Pin
+}
+
+// authorOf returns the pin that signed the statement, and whether the fact is one.
+func authorOf(f fact.Fact) (fact.PinID, bool) {
+	switch f := f.(type) {
+	case fact.HalfReported:
+		return f.Half.Pin, true
+	case fact.StepsReported:
+		return f.Report.Pin, true
+	}
+	return fact.PinID{}, false
 }
 
 // ChooseBackground implements GatewayService.

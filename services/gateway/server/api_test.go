@@ -121,6 +121,38 @@ func TestDeliverRefusedIsFree(t *testing.T) {
 	}
 }
 
+// TestDeliverOutageIsFree: what the log did not take is not counted against the pin, whatever kept it out, so that it is
+// taken once the log takes statements again; and nobody gains by it.
+func TestDeliverOutageIsFree(t *testing.T) {
+	var outage atomic.Bool
+	a := startGateway(t, begun(t, eventlog.Faults{Append: func(eventlog.Batch) eventlog.Fault {
+		if outage.Load() {
+			return eventlog.NotStored
+		}
+		return eventlog.NoFault
+	}}), func(c *Config) { c.Limits.Rate, c.Limits.Burst = 0, 2 })
+	alice, bob := newPerson("alice"), newPerson("bob")
+	enrol(t, a, alice, bob)
+	h := halves(t, alice, bob, 3)
+	for i, step := range []struct {
+		outage bool
+		upload int
+		want   string
+	}{
+		{true, 2, "LOG_UNAVAILABLE? LOG_UNAVAILABLE?"},
+		{true, 2, "LOG_UNAVAILABLE? LOG_UNAVAILABLE?"},
+		{true, 2, "LOG_UNAVAILABLE? LOG_UNAVAILABLE?"},
+		{false, 3, "7 8 RATE_LIMITED?"},
+		{true, 3, "7* 8* RATE_LIMITED?"},
+	} {
+		outage.Store(step.outage)
+		r, err := deliver(t.Context(), a, alice, h[:step.upload]...)
+		if got := brief(t, r, err); got != step.want {
+			t.Errorf("time %d: got %s, want %s", i, got, step.want)
+		}
+	}
+}
+
 // TestDeliverAgain delivers one statement by two phones to a log that fails.
 func TestDeliverAgain(t *testing.T) {
 	faults := make(chan eventlog.Fault, 2)

@@ -41,7 +41,8 @@ type committer struct {
 	log    eventlog.Log
 	logger *slog.Logger
 	outage *outage
-	wake   chan struct{} // holds one token when there may be a batch to send
+	wake   chan struct{}   // holds one token when there may be a batch to send
+	lost   func(fact.Fact) // is told of each fact that is not known to be stored; nil = nobody is
 
 	batches prometheus.Histogram // statements in each one
 
@@ -126,6 +127,7 @@ func (c *committer) submit(key [32]byte, f fact.Fact) *ticket {
 		p.err = errOverloaded
 	}
 	if p.err != nil {
+		c.lose(f)
 		close(p.done)
 		return &ticket{passage: p}
 	}
@@ -336,9 +338,17 @@ func (c *committer) finish(passages []*passage, last fact.Seq, err error) {
 		p.err = err
 		if err == nil {
 			p.seq = last - fact.Seq(len(passages)-1-i)
+		} else {
+			c.lose(p.fact)
 		}
 		delete(c.inFlight, p.key)
 		close(p.done)
+	}
+}
+
+func (c *committer) lose(f fact.Fact) {
+	if c.lost != nil {
+		c.lost(f)
 	}
 }
 

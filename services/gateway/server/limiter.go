@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"golang.org/x/time/rate"
 
 	"pinfold/internal/fact"
@@ -17,6 +19,13 @@ type limiter struct {
 
 func newLimiter(l Limits) *limiter {
 	return &limiter{limits: l, pins: newRecent[fact.PinID, *rate.Limiter](maxLimited)}
+}
+
+// giveBack takes back that a statement of the pin was allowed (design section 7, Admission): the log did not take it.
+func (l *limiter) giveBack(pin fact.PinID) {
+	if one, ok := l.pins.get(pin); ok {
+		one.AllowN(time.Now(), -1) // never above its burst: time adds no more than up to that
+	}
 }
 
 func (l *limiter) allow(pin fact.PinID) bool {

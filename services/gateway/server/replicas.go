@@ -57,6 +57,7 @@ type replica struct {
 	asked   bool // it was, and has answered or not
 	misses  int  // questions in a row that it did not answer
 	said    serve.Health
+	stood   standing        // when that was said, or should have been
 	alive   context.Context //nolint:containedctx // it ends when the replica is left, for the reads that wait there
 	leave   context.CancelFunc
 }
@@ -88,7 +89,7 @@ func (r *replicas) standingOf(one *replica) standing {
 
 // add adds a replica that nobody has asked yet.
 func (r *replicas) add(address string, conn grpc.ClientConnInterface) {
-	one := &replica{address: address, conn: conn}
+	one := &replica{address: address, conn: conn, stood: isNotServing}
 	one.alive, one.leave = context.WithCancel(context.Background())
 	r.list = append(r.list, one)
 }
@@ -117,11 +118,12 @@ func (r *replicas) keepAsking(ctx context.Context, one *replica, logger *slog.Lo
 	}
 }
 
-// heard notes what a replica said when it was asked, or that it did not answer.
+// heard notes what a replica said when it was asked, or that it did not answer. It returns how the replica stood when it
+// was asked before, and how it stands now: one that says the same falls behind while the line goes on.
 func (r *replicas) heard(one *replica, said serve.Health, err error) (before, after standing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before = r.standingOf(one)
+	before = one.stood
 	one.asked = true
 	if err != nil {
 		one.misses++
@@ -129,6 +131,7 @@ func (r *replicas) heard(one *replica, said serve.Health, err error) (before, af
 		one.misses, one.said = 0, said
 	}
 	after = r.standingOf(one)
+	one.stood = after
 	switch {
 	case after == isSilent:
 		one.leave()

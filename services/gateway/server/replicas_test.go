@@ -303,6 +303,33 @@ func TestBehind(t *testing.T) {
 	})
 }
 
+// TestFallsBehind: of a replica whose fold has stopped it is told that it fell behind, though it says the same as before.
+func TestFallsBehind(t *testing.T) {
+	var line atomic.Uint64
+	r := &replicas{service: "tap", line: &line}
+	r.add("stopped", &twin{})
+	for _, step := range []struct {
+		line          uint64
+		err           error
+		before, after standing
+	}{
+		{90, nil, isNotServing, isFresh},
+		{100, nil, isFresh, isFresh},
+		{101, nil, isFresh, isBehind},
+		{102, nil, isBehind, isBehind},
+		{103, context.DeadlineExceeded, isBehind, isBehind},
+		{104, context.DeadlineExceeded, isBehind, isSilent},
+		{105, context.DeadlineExceeded, isSilent, isSilent},
+		{106, nil, isSilent, isBehind},
+	} {
+		line.Store(step.line)
+		before, after := r.heard(r.list[0], serve.Health{Serving: true, Seq: 100}, step.err)
+		if before != step.before || after != step.after {
+			t.Errorf("the line at %d: got from %v to %v, want from %v to %v", step.line, before, after, step.before, step.after)
+		}
+	}
+}
+
 // TestNotServing: a replica that starts is passed over, also before it was asked how it is.
 func TestNotServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -66,7 +66,7 @@ func (w *writes) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error)
 		if one.seq = seq; len(w.unread) < maxToCome {
 			w.unread = append(w.unread, one)
 		}
-	case isOutage(err):
+	case isOutage(err), errors.Is(err, eventlog.ErrRefused) && len(b.Records) == 1: // it was not their number
 		if w.failed.err == nil {
 			w.failed.first = one.began
 		}
@@ -75,8 +75,8 @@ func (w *writes) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error)
 	return seq, err
 }
 
-// isOutage reports whether a batch was not stored, as far as is known, because the log takes none: not because it is
-// refused, or because its writer has gone.
+// isOutage reports whether a batch was not stored, as far as is known, because the log takes none: not because another
+// was first, or because its writer has gone.
 func isOutage(err error) bool {
 	for _, outage := range []error{
 		eventlog.ErrFull, eventlog.ErrNotStored, eventlog.ErrUnanswered, eventlog.ErrUnreachable, context.DeadlineExceeded,

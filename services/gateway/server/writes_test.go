@@ -42,6 +42,7 @@ func TestWrites(t *testing.T) {
 		err    error         // of the write
 		takes  time.Duration
 		unread bool // what is stored does not come by
+		facts  int  // 0 = one
 	}
 	for name, tt := range map[string]struct {
 		steps []step
@@ -67,7 +68,10 @@ func TestWrites(t *testing.T) {
 		"its time-out":                      {[]step{{err: context.DeadlineExceeded}}, 6 * second, 6 * second},
 		"another was first":                 {[]step{{err: eventlog.ErrConflict}}, 6 * second, 0},
 		"its writer has gone":               {[]step{{err: context.Canceled}}, 6 * second, 0},
-		"refused for what it is":            {[]step{{err: errors.New("too large")}}, 6 * second, 0},
+		"no batch at all":                   {[]step{{err: errors.New("too large")}}, 6 * second, 0},
+		"one that is refused for good":      {[]step{{err: eventlog.ErrRefused}}, 6 * second, 6 * second},
+		"and another that is not":           {[]step{{err: eventlog.ErrRefused}, {after: second}}, 6 * second, 0},
+		"a batch that is too large":         {[]step{{err: eventlog.ErrRefused, facts: 2}}, 6 * second, 0},
 		"one came by that began too early":  {[]step{{takes: 3 * second}, {after: second, err: eventlog.ErrNotStored}}, 7 * second, 7 * second},
 		"one that came by began afterwards": {[]step{{err: eventlog.ErrNotStored}, {after: second, takes: 3 * second}}, 9 * second, 0},
 	} {
@@ -78,7 +82,7 @@ func TestWrites(t *testing.T) {
 				for _, s := range tt.steps {
 					pass(s.after)
 					log.err, log.after = s.err, s.takes
-					go w.Append(t.Context(), eventlog.Batch{}) //nolint:errcheck // what became of it is known
+					go w.Append(t.Context(), eventlog.Batch{Records: make([]fact.Record, max(s.facts, 1))}) //nolint:errcheck // what became of it is known
 					synctest.Wait()
 					if !s.unread {
 						read.Store(100)
