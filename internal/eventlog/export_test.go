@@ -19,3 +19,10 @@ func ConnOf(l *JetStream) *nats.Conn { return l.js.Conn() }
 func NewDeserter(nc *nats.Conn) func(began time.Time, answered bool) (left bool) {
 	return (&deserter{nc: nc}).note
 }
+
+// Deliver gives the reader a message as if the server had sent it.
+func Deliver(r Reader, msg *nats.Msg) {
+	own := r.(*jetstreamReader)
+	msg.Sub = own.sub
+	own.take(msg)
+}

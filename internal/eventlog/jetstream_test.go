@@ -482,6 +482,33 @@ func TestCutConnection(t *testing.T) {
 	}
 }
 
+// TestLostDelivery: what got lost on the way to the reader is asked for again, and no gap of the log.
+func TestLostDelivery(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	log := create(t, nc, games)
+	mustAppend(t, log, times(1, 3)...)
+	for name, c := range map[string]struct {
+		delivery int // as the server counts: three went before
+		final    bool
+	}{
+		"the delivery of 4 was lost": {delivery: 5, final: false},
+		"4 was never delivered":      {delivery: 4, final: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := reader(t, log, 1)
+			readN(t, r, 1, 3)
+			eventlog.Deliver(r, &nats.Msg{
+				Subject: timeFamily, Data: encodedRecord(t, times(5, 1)[0]),
+				Reply: fmt.Sprintf("$JS.ACK.%s.reader.1.5.%d.1600000000000000000.0", streamName, c.delivery),
+			})
+			msgs, err := r.Next(patience(t), 1)
+			if err == nil || eventlog.Final(err) != c.final || errors.Is(err, eventlog.ErrUnreachable) == c.final {
+				t.Errorf("got %+v, %v, want an error that is final: %t", msgs, err, c.final)
+			}
+		})
+	}
+}
+
 // TestUnanswered takes the stream away behind the log's back, and the server, and lets the caller's time run out.
 func TestUnanswered(t *testing.T) {
 	server, nc := startEmbedded(t, t.TempDir())

@@ -274,6 +274,9 @@ func (n *Notary) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := reader.Err(); err != nil { // the log may have lost them since
+			return err
+		}
 		if err := n.enter(messages); err != nil {
 			return err
 		}

@@ -573,3 +573,26 @@ func TestKeyFiles(t *testing.T) {
 		t.Error("a key was taken for other Games")
 	}
 }
+
+// TestLostPlace: of facts that wait to be entered while the reader loses its place, as one whose server comes back without
+// them does, nothing is signed: the notary goes on with what the log then holds.
+func TestLostPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.tick(14) // 15
+		n := w.open()
+		stop := w.run(n)
+		minutes(0)
+		w.tick(20)
+		synctest.Wait()
+		w.log.Truncate(15)
+		minutes(0)
+		w.now += 500
+		w.tick(10) // 25, others
+		minutes(0)
+		w.wantUnasked(n, 10, 20)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

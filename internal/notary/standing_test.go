@@ -1,6 +1,7 @@
 package notary_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
 	"pinfold/internal/notary"
@@ -375,6 +377,47 @@ func TestListFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// farLog is a log that cannot be read for a while.
+type farLog struct {
+	eventlog.Log
+	away atomic.Bool
+}
+
+func (f *farLog) Read(ctx context.Context, after eventlog.Position) (eventlog.Reader, error) {
+	if f.away.Load() {
+		return nil, eventlog.ErrUnreachable
+	}
+	return f.Log.Read(ctx, after)
+}
+
+// TestRebuiltIsNoTrouble: a gateway whose tree is built anew waits until it can be held against what the list says of its
+// own key, and says nothing of the list meanwhile.
+func TestRebuiltIsNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := fork(t).join(&notary.MemoryList{})
+		a.grow(20)
+		minutes(1)
+		if err := a.stop(); err != nil {
+			t.Fatal(err)
+		}
+		log := &farLog{Log: a.log}
+		log.away.Store(true)
+		a.config.Log, a.config.Tree = log, kept(view.NewMemory())
+		a.n = a.open()
+		a.stop = a.run(a.n)
+		minutes(1)
+		a.wantReason()
+		a.wantUnasked(a.n, 10, 20, 30)
+		log.away.Store(false)
+		minutes(1)
+		a.wantReason()
+		a.wantSigns(true)
+		if err := a.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestNewestStays: one that is signed unasked behind the newest one does not take its place: a log that was cut between
