@@ -35,7 +35,7 @@ func newRand(t testing.TB) *rand.Rand {
 	if seed == 0 {
 		seed = rand.Uint64N(1 << 40)
 	}
-	t.Logf("seed %d; again: go test -run %s ./internal/crowd -seed %d", seed, t.Name(), seed)
+	t.Logf("seed %d; again: go test -run %s ./crowd -seed %d", seed, t.Name(), seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
