@@ -13,7 +13,7 @@ import (
 // New makes a file by write: whole or not at all, and durably. The error wraps fs.ErrExist where there is one of that name
 // by then, which stays as it is.
 func New(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	return makeWhole(path, mode, write, func(temp string) error { return give(temp, path, os.Link) })
+	return makeWhole(path, mode, write, func(temp string) error { return Give(temp, path) })
 }
 
 // Replace is New, but for a regular file of that name, which it replaces. Anything else of that name stays, and is an error.
@@ -22,14 +22,30 @@ func Replace(path string, mode fs.FileMode, write func(io.Writer) error) error {
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is %s: only a regular file is replaced", path, kindOf(info.Mode()))
 		}
-		return os.Rename(temp, path)
+		return Rename(temp, path)
 	})
+}
+
+// Give names a file that is whole, and is called temp in the same folder, durably. The error wraps fs.ErrExist where there
+// is one of that name by then, which stays as it is.
+func Give(temp, path string) error {
+	if err := give(temp, path, os.Link); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// Rename is os.Rename within a folder, durably.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(to))
 }
 
 // makeWhole writes the file under another name in the same folder, and then lets name give it its own.
 func makeWhole(path string, mode fs.FileMode, write func(io.Writer) error, name func(temp string) error) error {
-	folder := filepath.Dir(path)
-	temp, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*")
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
@@ -40,10 +56,7 @@ func makeWhole(path string, mode fs.FileMode, write func(io.Writer) error, name 
 	if err := errors.Join(temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	if err := name(temp.Name()); err != nil {
-		return err
-	}
-	return syncFolder(folder)
+	return name(temp.Name())
 }
 
 // give names the file, which is called temp, unless there is one of that name: the file system decides, not a look before.

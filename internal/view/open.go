@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"pinfold/internal/file"
 	"pinfold/internal/kv"
 )
 
@@ -81,11 +82,11 @@ func OpenKept(path string, takeOver func(from Reader, to kv.Tx) error) (*Bolt, e
 
 // replace puts what takeOver takes of a file of an earlier format in its place.
 func replace(path string, format uint32, takeOver func(from Reader, to kv.Tx) error) error {
-	file, err := lock(path, os.O_RDWR)
+	locked, err := lock(path, os.O_RDWR)
 	if err != nil {
 		return err
 	}
-	old, err := attach(path, file, true)
+	old, err := attach(path, locked, true)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func replace(path string, format uint32, takeOver func(from Reader, to kv.Tx) er
 		if err != nil {
 			return err
 		}
-		return os.Rename(temporary, path)
+		return file.Rename(temporary, path)
 	})
 }
 
@@ -225,7 +226,7 @@ func makeFile(path string) error {
 		return err
 	}
 	defer os.Remove(temporary) //nolint:errcheck // a second name of the file by then
-	return os.Link(temporary, path)
+	return file.Give(temporary, path)
 }
 
 // writeFile makes a file beside path, of what fill puts into it, and returns its name.
