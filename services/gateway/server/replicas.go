@@ -74,14 +74,15 @@ const (
 
 func (s standing) String() string { return [...]string{"fresh", "behind", "not serving", "silent"}[s] }
 
-// standingOf returns how the replica stands. The caller holds r.mu.
-func (r *replicas) standingOf(one *replica) standing {
+// standingBy returns how the replica stands by the line, which moves at any time: who compares replicas loads it once. The
+// caller holds r.mu.
+func (one *replica) standingBy(line uint64) standing {
 	switch {
 	case one.misses >= maxMisses:
 		return isSilent
 	case !one.said.Serving:
 		return isNotServing
-	case uint64(one.said.Seq) < r.line.Load():
+	case uint64(one.said.Seq) < line:
 		return isBehind
 	}
 	return isFresh
@@ -130,7 +131,7 @@ func (r *replicas) heard(one *replica, said serve.Health, err error) (before, af
 	} else {
 		one.misses, one.said = 0, said
 	}
-	after = r.standingOf(one)
+	after = one.standingBy(r.line.Load())
 	one.stood = after
 	switch {
 	case after == isSilent:
@@ -144,24 +145,24 @@ func (r *replicas) heard(one *replica, said serve.Health, err error) (before, af
 // order returns the replicas in the order in which a read is to ask them: the best go round, those that are behind stand by
 // how far they are. Those that are left are among them only while no other is there.
 func (r *replicas) order() []*replica {
-	list := slices.Clone(r.list)
+	list, line := slices.Clone(r.list), r.line.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b *replica) int {
-		at := r.standingOf(a)
-		if by := cmp.Compare(at, r.standingOf(b)); by != 0 || at != isBehind {
+		at := a.standingBy(line)
+		if by := cmp.Compare(at, b.standingBy(line)); by != 0 || at != isBehind {
 			return by
 		}
 		return cmp.Compare(b.said.Seq, a.said.Seq)
 	})
 	// upTo returns how many there are before the first one that stands worse.
 	upTo := func(s standing) int {
-		if i := slices.IndexFunc(list, func(one *replica) bool { return r.standingOf(one) > s }); i >= 0 {
+		if i := slices.IndexFunc(list, func(one *replica) bool { return one.standingBy(line) > s }); i >= 0 {
 			return i
 		}
 		return len(list)
 	}
-	best := r.standingOf(list[0])
+	best := list[0].standingBy(line)
 	if n := upTo(best); best != isBehind {
 		turn := int(r.turn.Add(1)) % n
 		copy(list, slices.Concat(list[turn:n], list[:turn]))
@@ -249,10 +250,10 @@ func (r *replicas) NewStream(_ context.Context, _ *grpc.StreamDesc, method strin
 func (r *replicas) standings() map[*replica]standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := map[*replica]standing{}
+	list, line := map[*replica]standing{}, r.line.Load()
 	for _, one := range r.list {
 		if one.asked {
-			list[one] = r.standingOf(one)
+			list[one] = one.standingBy(line)
 		}
 	}
 	return list

@@ -330,6 +330,33 @@ func TestFallsBehind(t *testing.T) {
 	}
 }
 
+// TestLineMoves: each read goes by one line, though it moves meanwhile: no replica is taken for fresh first and for behind
+// then.
+func TestLineMoves(t *testing.T) {
+	var line atomic.Uint64
+	r := &replicas{service: "tap", line: &line}
+	for range 2 {
+		r.add("one", &twin{})
+	}
+	for _, one := range r.list {
+		r.heard(one, serve.Health{Serving: true, Seq: 100}, nil)
+	}
+	var moving sync.WaitGroup
+	var over atomic.Bool
+	moving.Go(func() {
+		for i := uint64(0); !over.Load(); i++ {
+			line.Store(100 + i%2)
+		}
+	})
+	for range 200_000 {
+		if got := r.order(); len(got) != 2 {
+			t.Fatalf("a read asks %d of two replicas", len(got))
+		}
+	}
+	over.Store(true)
+	moving.Wait()
+}
+
 // TestNotServing: a replica that starts is passed over, also before it was asked how it is.
 func TestNotServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
