@@ -141,8 +141,11 @@ func (c *auditVerifyCommand) checkpoints(s *session, games string) ([]merkle.Che
 	return all, nil
 }
 
-// maxFactory is how many pins the list of the factory may have.
-const maxFactory = 5_000_000
+// The largest list of the factory.
+const (
+	maxFactory     = 5_000_000 // pins
+	maxFactoryLine = 1 << 12   // bytes
+)
 
 // readFactory reads the pins that were made: lines "pin id,public key" in hex. Empty lines and those that begin with #
 // are passed over. The error names the line.
@@ -158,6 +161,7 @@ func readFactory(path string) (map[fact.PinID]fact.PublicKey, error) {
 func parseFactory(name string, r io.Reader) (map[fact.PinID]fact.PublicKey, error) {
 	made := map[fact.PinID]fact.PublicKey{}
 	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxFactoryLine)
 	n := 1
 	for ; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -172,7 +176,11 @@ func parseFactory(name string, r io.Reader) (map[fact.PinID]fact.PublicKey, erro
 			return nil, fmt.Errorf("%s: line %d: want at most %d pins", name, n, maxFactory)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	err := lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("want lines of less than %d bytes", maxFactoryLine)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
 	}
 	return made, nil
@@ -188,7 +196,7 @@ func parsePin(line string) (fact.PinID, fact.PublicKey, error) {
 	}
 	raw, err := hex.DecodeString(strings.TrimSpace(keyText))
 	if err != nil || len(raw) != ed25519.PublicKeySize {
-		return fact.PinID{}, fact.PublicKey{}, fmt.Errorf("public key %q: want %d hex digits", keyText, 2*ed25519.PublicKeySize)
+		return fact.PinID{}, fact.PublicKey{}, fmt.Errorf("public key %.80q: want %d hex digits", keyText, 2*ed25519.PublicKeySize)
 	}
 	key := fact.PublicKey(raw)
 	if key.PinID() != id {
