@@ -20,7 +20,7 @@ import (
 	"pinfold/internal/view"
 )
 
-// zero writes zeros over all pages of a view but the first two.
+// zero writes zeros over all pages of a view.
 func zero(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -32,7 +32,7 @@ func zero(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.WriteAt(make([]byte, info.Size()-2*4096), 2*4096); err != nil {
+	if _, err := file.WriteAt(make([]byte, info.Size()), 0); err != nil {
 		t.Fatal(err)
 	}
 }
