@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"pinfold/internal/eventlog"
+	"pinfold/internal/eventlog/logtest"
 	"pinfold/internal/merkle"
 	"pinfold/internal/notary"
 )
@@ -44,6 +47,30 @@ func TestList(t *testing.T) {
 			t.Errorf("got %v of other Games", err)
 		}
 	})
+}
+
+// TestListPermissions: what docs/operations.md says that a gateway's user needs for the list is enough.
+func TestListPermissions(t *testing.T) {
+	const bucket = "PINFOLD_CHECKPOINTS_" + games
+	s := logtest.Start(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "gateway", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{
+				"$JS.API.INFO", "$JS.API.STREAM.INFO.KV_" + bucket, "$JS.API.STREAM.CREATE.KV_" + bucket,
+				"$JS.API.CONSUMER.CREATE.KV_" + bucket + ".>", "$JS.API.CONSUMER.DELETE.KV_" + bucket + ".*", "$KV." + bucket + ".*",
+				"$JS.FC.KV_" + bucket + ".>",
+			}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+		o.NoAuthUser = "gateway"
+	})
+	nc := s.Connect()
+	testList(t, notary.NewBucket(nc, games, 1), notary.NewBucket(nc, games, 1))
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.LastError(); err != nil {
+		t.Errorf("got %v, want nothing that was forbidden", err)
+	}
 }
 
 func newListed(t *testing.T) (l notary.Listed, name string) {
