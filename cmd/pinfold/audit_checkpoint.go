@@ -107,7 +107,7 @@ func (c *auditCheckpointCommand) keep(w witness, kept *keptFile, last merkle.Che
 			continue
 		}
 		if err := w.consistent(last, next); err != nil {
-			return err
+			return showing(text, err)
 		}
 		if err := kept.add(text); err != nil {
 			return err
@@ -182,7 +182,7 @@ func (w *witness) others(after fact.Seq, newest string) (texts []string, err err
 			continue // its key was not published, or it is newer
 		}
 		if err := w.consistent(c, end); err != nil {
-			return nil, fmt.Errorf("checkpoint key %s: %w", l.GetName(), err)
+			return nil, fmt.Errorf("checkpoint key %s: %w", l.GetName(), showing(text, err))
 		}
 		if c.Size > after && c.Size < end.Size {
 			texts = append(texts, text)
@@ -283,9 +283,22 @@ func (w *witness) consistent(before, after merkle.Checkpoint) error {
 // partedError says that a log no longer begins with what was signed for.
 type partedError struct {
 	kept, found merkle.Checkpoint
+	text        string // of one of them that a gateway listed, where nobody else may have it; "" = both were printed or kept
 }
 
 func (e *partedError) Error() string {
-	return fmt.Sprintf("BROKEN: the checkpoint of %d facts that was kept does not hold: the log whose checkpoint of %d facts "+
+	said := fmt.Sprintf("BROKEN: the checkpoint of %d facts that was kept does not hold: the log whose checkpoint of %d facts "+
 		"is signed now is another one. Keep both: each is signed", e.kept.Size, e.found.Size)
+	if e.text != "" {
+		said += "\n" + strings.TrimSuffix(e.text, "\n")
+	}
+	return said
+}
+
+// showing lets a *partedError show the text of a checkpoint that a gateway listed.
+func showing(text string, err error) error {
+	if parted, ok := errors.AsType[*partedError](err); ok {
+		parted.text = text
+	}
+	return err
 }

@@ -26,6 +26,11 @@ func (l lister) ListCheckpoints(_ context.Context, r *gatewayv1.ListCheckpointsR
 	return gatewayv1.ListCheckpointsResponse_builder{Checkpoints: texts, NextPageToken: next}.Build(), nil
 }
 
+// ProveConsistency proves nothing.
+func (lister) ProveConsistency(context.Context, *gatewayv1.ProveConsistencyRequest, ...grpc.CallOption) (*gatewayv1.ProveConsistencyResponse, error) {
+	return &gatewayv1.ProveConsistencyResponse{}, nil
+}
+
 // TestUnasked: what a gateway lists is taken by size up to the newest, and one that lists without end is found out.
 func TestUnasked(t *testing.T) {
 	const games = "tokyo2020"
@@ -116,5 +121,71 @@ func TestVerdictNotFromEnvironment(t *testing.T) {
 	}
 	if !strings.Contains(out, "--unfinished") {
 		t.Errorf("no flag --unfinished in %s", out)
+	}
+}
+
+// TestOthers: the newest checkpoints of the other gateways are held against that of the one that was asked, and one that
+// does not hold is shown: nobody else may have it.
+func TestOthers(t *testing.T) {
+	const games = "tokyo2020"
+	type key struct {
+		signer note.Signer
+		public string
+	}
+	var verifiers []note.Verifier
+	newKey := func() (k key) {
+		private, _ := otherKey(t, games)
+		var err error
+		if k.signer, k.public, err = merkle.NewSigner(private, games); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	publish := func(k key) key {
+		v, err := merkle.NewVerifier(k.public, games)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifiers = append(verifiers, v)
+		return k
+	}
+	signed := func(k key, size fact.Seq, root byte) string {
+		text, err := merkle.Checkpoint{Games: games, Size: size, Root: merkle.Hash{root}}.Sign(k.signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	own, other, unpublished := publish(newKey()), publish(newKey()), newKey()
+	newest := signed(own, 100, 1)
+	for _, tt := range []struct {
+		name    string
+		key     key
+		text    string
+		removed bool
+		parted  bool
+	}{
+		{"the same tree", other, signed(other, 100, 1), false, false},
+		{"another tree", other, signed(other, 100, 2), false, true},
+		{"another tree, of fewer facts", other, signed(other, 40, 2), false, true},
+		{"another tree, of more facts", other, signed(other, 101, 2), false, false},
+		{"another tree of a key that was removed", other, signed(other, 100, 2), true, false},
+		{"another tree of a key that was not published", unpublished, signed(unpublished, 100, 2), false, false},
+		{"nothing signed", other, "", false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := witness{ctx: t.Context(), gateway: lister{}, games: games, known: note.VerifierList(verifiers...), public: own.public}
+			w.listed = []*gatewayv1.CheckpointKey{
+				gatewayv1.CheckpointKey_builder{Name: "own", PublicKey: own.public, NewestCheckpoint: newest}.Build(),
+				gatewayv1.CheckpointKey_builder{Name: "it", PublicKey: tt.key.public, NewestCheckpoint: tt.text, Removed: tt.removed}.Build(),
+			}
+			texts, err := w.others(0, newest)
+			if len(texts) > 0 || tt.parted != (err != nil) {
+				t.Fatalf("got %q, %v, want an error: %t", texts, err, tt.parted)
+			}
+			if tt.parted && (exitCode(err) != exitBroken || !strings.Contains(err.Error(), "checkpoint key it: BROKEN") || !strings.Contains(err.Error()+"\n", tt.text)) {
+				t.Errorf("got %v, want a broken log, the key and what it signed", err)
+			}
+		})
 	}
 }
