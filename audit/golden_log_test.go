@@ -19,11 +19,13 @@ import (
 // log of that day proved, it proves for ever. A new kind of fact or a new fold means a new golden log beside them: it is what
 // makeGoldenLog makes.
 var goldenLogs = []struct {
-	name  string
-	kinds int // of everyFact
+	name     string
+	kinds    int // of everyFact
+	refusals []fact.Refusal
 }{
-	{"testdata/golden-log-1", 20},
-	{"testdata/golden-log-2", 22}, // times that are corrected, marks of all pins, a restore
+	{"testdata/golden-log-1", 20, nil},
+	{"testdata/golden-log-2", 22, nil},             // times that are corrected, marks of all pins, a restore
+	{"testdata/golden-log-3", 22, fact.Refusals()}, // also an opening and a closing, eras, what comes again after an ending
 }
 
 var makeLog = flag.Bool("make-golden-log", false, "make the last golden log, if it is not there")
@@ -34,14 +36,14 @@ func TestGoldenLog(t *testing.T) {
 		makeGoldenLog(t, goldenLogs[len(goldenLogs)-1].name)
 	}
 	for _, g := range goldenLogs {
-		t.Run(filepath.Base(g.name), func(t *testing.T) { testGoldenLog(t, g.name, everyFact[:g.kinds]) })
+		t.Run(filepath.Base(g.name), func(t *testing.T) { testGoldenLog(t, g.name, everyFact[:g.kinds], g.refusals) })
 	}
 	if last := goldenLogs[len(goldenLogs)-1]; last.kinds != len(everyFact) {
 		t.Errorf("the last golden log has %d kinds of facts of %d", last.kinds, len(everyFact))
 	}
 }
 
-func testGoldenLog(t *testing.T, name string, want []fact.Fact) {
+func testGoldenLog(t *testing.T, name string, want []fact.Fact, refusals []fact.Refusal) {
 	archive, err := os.ReadFile(name + ".pinfold")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +53,7 @@ func testGoldenLog(t *testing.T, name string, want []fact.Fact) {
 		t.Fatal(err)
 	}
 	var messages []eventlog.Message
-	kinds := map[string]bool{}
+	kinds, refused := map[string]bool{}, map[fact.Refusal]bool{}
 	for m, err := range reader.Messages() {
 		if err != nil {
 			t.Fatal(err)
@@ -63,6 +65,14 @@ func testGoldenLog(t *testing.T, name string, want []fact.Fact) {
 		m.Payload = bytes.Clone(m.Payload)
 		messages = append(messages, m)
 		kinds[reflect.TypeOf(e.Fact).Name()] = true
+		if f, ok := e.Fact.(fact.HalfRefused); ok {
+			refused[f.Refusal] = true
+		}
+	}
+	for _, r := range refusals {
+		if !refused[r] {
+			t.Errorf("the golden log has no half that was refused as %v", r)
+		}
 	}
 	for _, f := range want {
 		if !kinds[reflect.TypeOf(f).Name()] {
@@ -143,6 +153,7 @@ func makeGoldenLog(t *testing.T, name string) {
 	w.add(fact.WearerErased{Wearer: wearerOf(all[3])})
 	w.now += 15 * 24 * 60 * 60 * 1000
 	w.add(fact.TimePassed{Time: w.now})
+	w.doors(changed)
 
 	kept := w.messages()
 	w.add(fact.Restored{Epoch: 2, Kept: fact.Seq(len(kept)), Root: rootOf(t, kept), Operator: by.Operator})

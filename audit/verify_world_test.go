@@ -149,13 +149,17 @@ func wearerOf(p *crowd.Pin) fact.WearerID {
 }
 
 func (w *verifyWorld) pairing(p *crowd.Pin, games string) fact.PinPaired {
+	return w.pairingWith(p, wearerOf(p), games)
+}
+
+func (w *verifyWorld) pairingWith(p *crowd.Pin, wearer fact.WearerID, games string) fact.PinPaired {
 	random := [16]byte{7}
-	raw, sig := p.Prove(statement.Challenge(games, wearerOf(p), random), w.now)
+	raw, sig := p.Prove(statement.Challenge(games, wearer, random), w.now)
 	proof, err := statement.ParseProof(raw)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return fact.PinPaired{Wearer: wearerOf(p), Proof: proof, Signature: sig, Random: random}
+	return fact.PinPaired{Wearer: wearer, Proof: proof, Signature: sig, Random: random}
 }
 
 // halves lets two pins tap.
@@ -180,9 +184,7 @@ func (w *verifyWorld) half(p *crowd.Pin, s crowd.Signed) fact.HalfReported {
 
 // meet makes friends of two.
 func (w *verifyWorld) meet(a, b *crowd.Pin) {
-	first, second := w.halves(a, b)
-	w.add(first)
-	w.add(second)
+	w.tell(a, b)
 }
 
 func (w *verifyWorld) walk(p *crowd.Pin, n uint16) {
@@ -262,6 +264,90 @@ func (w *verifyWorld) wrongClock(a, b *crowd.Pin) {
 	w.add(lonely)
 	w.now = w.now.Add(15 * 24 * time.Hour)
 	w.add(fact.TimePassed{Time: w.now})
+}
+
+// doors adopts the rules with an opening and a closing. Halves and steps are told on both sides of each, halves are refused
+// in every way, come again after an ending, and wait while the time is corrected twice.
+func (w *verifyWorld) doors(r fact.Rules) {
+	r.Opens, r.Closes = w.now.Add(day), w.now.Add(61*day)
+	r.UploadGrace = 7 * day
+	a, b, c, second := w.wearer(), w.wearer(), w.wearer(), w.newPin()
+	w.add(fact.PinRegistered{Key: second.Key(), Kind: fact.SoftwarePin})
+	w.add(w.pairingWith(second, wearerOf(a), verifyGames))
+	w.add(fact.RulesAdopted{Rules: r})
+
+	early := w.tell(a, b) // CLOSED
+	w.walk(a, 100)
+	w.pass(r.Opens)
+	w.add(w.around(a, r.Opens))
+	w.endings(a, second, b, early)
+	w.corrections(a, b, c)
+
+	w.pass(r.Closes)
+	across := w.around(b, r.Closes)
+	w.add(across)
+	w.meet(a, c)
+	w.pass(r.Closes.Add(r.UploadGrace + time.Minute))
+	w.tell(b, c) // CLOSED
+	w.walk(c, 1500)
+	r.Closes = 0
+	w.add(fact.RulesAdopted{Rules: r})
+	w.add(across) // counts more
+}
+
+const day = 24 * time.Hour
+
+// pass lets the time pass.
+func (w *verifyWorld) pass(to fact.UnixMilli) {
+	w.now = to
+	w.add(fact.TimePassed{Time: to})
+}
+
+// around reports steps on both sides of an instant, in different quarter hours.
+func (w *verifyWorld) around(p *crowd.Pin, instant fact.UnixMilli) fact.StepsReported {
+	slot := fact.Slot(instant / fact.UnixMilli(fact.SlotLength.Milliseconds()))
+	return w.report(p, p.Count(slot-1, []uint16{100, 200, 400, 800}))
+}
+
+// endings lets two pins meet, and one's wearer, who has a second pin, end it. What was told before comes again.
+func (w *verifyWorld) endings(a, second, b *crowd.Pin, early []fact.Fact) {
+	w.meet(a, b)
+	block := w.add(fact.Blocked{Wearer: wearerOf(a), Pin: second.ID(), Other: wearerOf(b)})
+	blocked := w.tell(a, b)
+	block = w.add(fact.Blocked{Wearer: wearerOf(a), Pin: second.ID(), Other: wearerOf(b), After: block})
+	w.add(fact.Unblocked{Wearer: wearerOf(a), Other: wearerOf(b), After: block})
+	w.tell(a, second) // SAME_WEARER
+	w.pass(w.now.Add(15 * day))
+	w.add(early...)
+	w.add(blocked...)
+	met := w.tell(a, b)
+	w.add(met...) // duplicates
+	formed := w.derived(fact.Friendship, func(e fact.Entry) bool { _, ok := e.Fact.(fact.FriendshipFormed); return ok })
+	w.add(fact.FriendshipRevoked{Friendship: formed[len(formed)-1].Derivation.Cause, Reason: fact.RevokedFraud})
+	w.tell(a, b) // REVOKED
+}
+
+// corrections sets the time back twice. Each time a half waits by the right time, and one by the wrong.
+func (w *verifyWorld) corrections(a, b, c *crowd.Pin) {
+	for range 2 {
+		right, _ := w.halves(a, c)
+		wrong, late := w.halves(c, b)
+		w.add(right)
+		w.pass(w.now.Add(10 * day))
+		w.add(wrong)
+		w.now = w.now.Add(-9 * day)
+		w.add(fact.TimeCorrected{Time: w.now})
+		w.pass(w.now.Add(14*day + time.Minute))
+		w.add(late)
+	}
+}
+
+// tell adds both halves of a tap, and returns them.
+func (w *verifyWorld) tell(a, b *crowd.Pin) []fact.Fact {
+	first, second := w.halves(a, b)
+	w.add(first)
+	w.add(second)
+	return []fact.Fact{first, second}
 }
 
 func (w *verifyWorld) pinOf(id fact.WearerID) *crowd.Pin {
