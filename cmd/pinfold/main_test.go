@@ -74,6 +74,9 @@ func TestUsage(t *testing.T) {
 		"no contacts file":      {[]string{"demo", "--contacts", "nowhere.dat"}, exitUsage, "nowhere.dat"},
 		"broken contacts file":  {[]string{"demo", "--exit", "--contacts", broken}, exitFailed, "broken.dat:2: j: \"x\""},
 		"too few people":        {[]string{"demo", "--people", "1"}, exitUsage, "--people=1"},
+		"no bound":              {[]string{"gateway", "--nats", "nats://127.0.0.1:1", "--log-bytes=-1"}, exitUsage, "--log-bytes: -1"},
+		"no servers":            {[]string{"gateway", "--nats", "nats://127.0.0.1:1", "--replicas", "0"}, exitUsage, "--replicas: 0"},
+		"too many servers":      {[]string{"gateway", "--nats", "nats://127.0.0.1:1", "--replicas", "6"}, exitUsage, "--replicas: 6"},
 		"no checkpoints":        {[]string{"up", "--checkpoint-every", "0"}, exitUsage, "--checkpoint-every: 0"},
 		"unknown output":        {[]string{"demo", "--output", "xml"}, exitUsage, "table"},
 	} {

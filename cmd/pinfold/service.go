@@ -121,6 +121,28 @@ func (f factCount) Validate() error {
 	return nil
 }
 
+// serverCount is a number of servers that keep a stream: JetStream has at most five do so.
+type serverCount int
+
+// Validate implements kong.Validatable.
+func (n serverCount) Validate() error {
+	if n < 1 || n > 5 {
+		return fmt.Errorf("%d: want 1 to 5", n)
+	}
+	return nil
+}
+
+// byteCount is a number of bytes.
+type byteCount int64
+
+// Validate implements kong.Validatable.
+func (n byteCount) Validate() error {
+	if n < 0 {
+		return fmt.Errorf("%d: want 0 or more", n)
+	}
+	return nil
+}
+
 // config fills in what the flags say. Where the other services are is left to the caller.
 func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Config, error) {
 	var inForce *fact.Rules
@@ -141,13 +163,13 @@ func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Confi
 type gatewayCommand struct {
 	serviceFlags
 	gatewayFlags
-	Admin    string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7490"`
-	Tap      string `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
-	Rewards  string `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
-	Steps    string `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
-	Replicas int    `help:"Servers that keep the log, if this gateway makes it; one that fewer keep is refused." default:"1"`
-	LogBytes int64  `help:"Bytes that the log may take at each server, if this gateway makes it, which they set aside; 0 = as many as they have." default:"0"`
-	Begin    bool   `help:"Make the log of new Games, and before it a checkpoint key: only where DIR has signed nothing. Where there is a log it does nothing."`
+	Admin    string      `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7490"`
+	Tap      string      `help:"Addresses of the tap service, separated by commas." default:"127.0.0.1:7401" placeholder:"HOST:PORT,..."`
+	Rewards  string      `help:"Addresses of the rewards service, separated by commas." default:"127.0.0.1:7402" placeholder:"HOST:PORT,..."`
+	Steps    string      `help:"Addresses of the steps service, separated by commas." default:"127.0.0.1:7403" placeholder:"HOST:PORT,..."`
+	Replicas serverCount `help:"Servers that keep the log, if this gateway makes it; one that fewer keep is refused." default:"1"`
+	LogBytes byteCount   `help:"Bytes that the log may take at each server, if this gateway makes it, which they set aside; 0 = as many as they have." default:"0"`
+	Begin    bool        `help:"Make the log of new Games, and before it a checkpoint key: only where DIR has signed nothing. Where there is a log it does nothing."`
 	joinFlag
 }
 
@@ -157,8 +179,8 @@ func (c *gatewayCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		config.Tap, config.Rewards, config.Steps, config.Replicas = c.Tap, c.Rewards, c.Steps, c.Replicas
-		config.MaxBytes = c.LogBytes
+		config.Tap, config.Rewards, config.Steps, config.Replicas = c.Tap, c.Rewards, c.Steps, int(c.Replicas)
+		config.MaxBytes = int64(c.LogBytes)
 		config.Notary.Begin, config.Notary.Join = c.Begin, c.Join
 		return gateway.Run(ctx, config)
 	})
