@@ -1,7 +1,7 @@
 // Package rules reads, checks and applies the rules of one Games, which are data: the default is Tokyo 2020, any other
 // is a file. It is a pure leaf; everything that a fold asks of it is a function of the rules and the question alone.
 //
-// Rules come from Tokyo2020, Parse or ReadFile, or from the log, whose codec calls Check. The functions that apply
+// Rules come from Tokyo2020 or Parse, or from the log, whose codec calls Check. The functions that apply
 // rules take it that Check has passed.
 package rules
 
