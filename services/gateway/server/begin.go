@@ -91,6 +91,9 @@ func (s situation) next() (step, error) {
 	case s.signed && s.log != begunLog:
 		return 0, s.refuse("this gateway signed checkpoints, as %s remembers, and there is no log: it was lost. Put it back from a copy. "+
 			"To begin anew all the same, move the whole data folder away", s.keys)
+	case s.begin && s.log != begunLog && s.others != "":
+		return 0, s.refuse("%s, and there is no log: it was lost. Put it back from a copy. To begin anew all the same, remove each "+
+			"key: pinfold checkpoint-keys remove", s.others)
 	case !s.key && s.log == begunLog && s.join, !s.key && s.log != begunLog && s.begin:
 		return makeKey, nil
 	case !s.key && s.log == begunLog:
@@ -98,9 +101,6 @@ func (s situation) next() (step, error) {
 			"one whose folder is lost for good, makes a key with --join", s.keys)
 	case s.log == begunLog:
 		return goOn, nil
-	case s.begin && s.others != "":
-		return 0, s.refuse("%s, and there is no log: it was lost. Put it back from a copy. To begin anew all the same, remove each "+
-			"key: pinfold checkpoint-keys remove", s.others)
 	case s.begin:
 		return makeLog, nil
 	case s.key || s.join:
