@@ -415,6 +415,23 @@ func wantDecodeError(t *testing.T, msgs []eventlog.Message, err error, seq fact.
 	}
 }
 
+// TestHeaderOfServer: a message of the log with a header as the server's own words have is no word of the server, whoever
+// managed to append it. It is read, and found to be no fact.
+func TestHeaderOfServer(t *testing.T) {
+	_, nc := startEmbedded(t, t.TempDir())
+	log := create(t, nc, games)
+	mustAppend(t, log, times(1, 1)...)
+	for _, status := range []string{"100", "408", "409"} {
+		publish(t, nc, timeFamily, nats.Header{"Status": {status}}, nil)
+	}
+	mustAppend(t, log, times(5, 1)...)
+	for _, m := range readN(t, reader(t, log, 1), 1, 5)[1:4] {
+		if _, err := m.Decode(); !eventlog.Final(err) {
+			t.Errorf("sequence %d: got %v, want that it is no fact", m.Seq, err)
+		}
+	}
+}
+
 // TestUndecodable does the same with a payload: the reader hands it out, since not every reader needs to understand it.
 func TestUndecodable(t *testing.T) {
 	_, nc := startEmbedded(t, t.TempDir())

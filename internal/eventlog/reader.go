@@ -196,7 +196,8 @@ func (r *jetstreamReader) take(msg *nats.Msg) {
 	if r.err != nil {
 		return
 	}
-	if status := msg.Header.Get("Status"); status != "" && len(msg.Data) == 0 {
+	// Its own words are addressed to the reader; a fact keeps the subject that it was appended to.
+	if status := msg.Header.Get("Status"); status != "" && msg.Subject == r.inbox {
 		r.heed(status, msg.Header)
 	} else {
 		r.put(msg)
