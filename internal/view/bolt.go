@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -19,16 +20,14 @@ import (
 // Bolt is a Store in one bbolt file, which notices when the file is damaged: a transaction that meets damage is a
 // *DamagedError, and so is every later one.
 type Bolt struct {
-	db     *bbolt.DB
-	path   string
-	file   *os.File // bbolt's own, to be read beside it; nil of a scratch file
-	cache  bool     // the file can be made again
-	sums   bool     // the file has checksums: all but scratch files, and those of the first format
-	remove string   // path of the file that Close is to remove, or ""
-	remade error    // see Remade
-
-	beginning sync.Mutex
-	stuck     bool // bbolt panicked in Begin, and holds its locks for good; guarded by beginning
+	db       *bbolt.DB
+	path     string
+	file     *os.File // bbolt's own, to be read beside it; nil of a scratch file
+	pageSize uint64
+	cache    bool   // the file can be made again
+	sums     bool   // the file has checksums: all but scratch files, and those of the first format
+	remove   string // path of the file that Close is to remove, or ""
+	remade   error  // see Remade
 
 	condemning sync.Once
 	condemned  chan struct{} // closed when damage was met
@@ -54,6 +53,9 @@ func (b *Bolt) View(f func(Reader) error) error {
 
 // transact runs f in a transaction of bbolt, which it rolls back unless f committed it.
 func (b *Bolt) transact(writable bool, f func(*boltReader) error) (err error) {
+	if err := b.sound(); err != nil {
+		return err
+	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.caught(&err)
 	tx, err := b.begin(writable)
@@ -64,43 +66,44 @@ func (b *Bolt) transact(writable bool, f func(*boltReader) error) (err error) {
 	return f(newBoltReader(b, tx))
 }
 
-// begin begins a transaction of bbolt, which reads the meta pages while it holds its locks. Where that panics, they are
-// never released: who waits here meanwhile must not wait there.
-func (b *Bolt) begin(writable bool) (tx *bbolt.Tx, err error) {
-	b.beginning.Lock()
-	defer b.beginning.Unlock()
-	if err := b.sound(); err != nil {
-		return nil, err
+// begin begins a transaction of bbolt, which takes the newer of the meta pages that hold. It does so behind its locks and
+// panics where neither holds: nothing that is open could end then, nor could the file be closed. So look first.
+func (b *Bolt) begin(writable bool) (*bbolt.Tx, error) {
+	if err := b.checkMeta(writable); err != nil {
+		return nil, b.condemn(err.Error())
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			b.stuck = true
-			err = b.condemn(fmt.Sprint("its meta pages: ", p))
-		}
-	}()
+	defer guard()
 	return b.db.Begin(writable)
+}
+
+// checkMeta returns an error where bbolt cannot begin. Who is to write wants both meta pages, as who opens a file does; who
+// reads may come while one of them is written.
+func (b *Bolt) checkMeta(writable bool) (err error) {
+	switch {
+	case b.file == nil:
+		return nil
+	case writable:
+		_, err = readMeta(b.file, math.MaxInt64)
+		return err
+	}
+	for range 3 { // two commits may go by while the two are read
+		for id := range uint64(2) {
+			if _, err = metaPage(b.file, math.MaxInt64, id, b.pageSize); err == nil {
+				return nil
+			}
+		}
+	}
+	return err
 }
 
 // Close implements Store.
 func (b *Bolt) Close() error {
-	err := b.close()
+	err := b.db.Close()
 	if b.remove != "" {
 		err = errors.Join(err, os.Remove(b.remove))
 		b.remove = ""
 	}
 	return err
-}
-
-func (b *Bolt) close() error {
-	b.beginning.Lock()
-	defer b.beginning.Unlock()
-	switch {
-	case !b.stuck:
-		return b.db.Close()
-	case b.file != nil:
-		return b.file.Close() // which unlocks it; the address space is lost
-	}
-	return nil
 }
 
 // boltReader remembers the buckets it has found, since a look-up by name walks the root page each time.

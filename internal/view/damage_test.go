@@ -306,6 +306,7 @@ func TestDamagedInUse(t *testing.T) {
 	get := func(b *view.Bolt) error {
 		return b.View(func(r view.Reader) error { r.Get("half", []byte("key 000200")); return nil })
 	}
+	write := func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }
 	for name, tt := range map[string]struct {
 		harm func(t *testing.T, path string, content []byte)
 		meet func(*view.Bolt) error
@@ -322,15 +323,17 @@ func TestDamagedInUse(t *testing.T) {
 		"cut, written": {harmCut, func(b *view.Bolt) error {
 			return b.Update(func(tx kv.Tx) error { tx.Put("half", []byte("key 000200"), []byte("new")); return nil })
 		}},
-		"cut, looked for":     {harmCut, view.Pass},
-		"zeroed, read":        {harmAll, get},
-		"zeroed, written":     {harmAll, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
-		"zeroed, looked for":  {harmAll, view.Pass},
-		"emptied, read":       {harmEmpty, get},
-		"emptied, written":    {harmEmpty, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
-		"emptied, looked for": {harmEmpty, view.Pass},
-		"all zeros, read":     {harmMeta, get},
-		"all zeros, written":  {harmMeta, func(b *view.Bolt) error { return b.Update(func(kv.Tx) error { return nil }) }},
+		"cut, looked for":            {harmCut, view.Pass},
+		"zeroed, read":               {harmAll, get},
+		"zeroed, written":            {harmAll, write},
+		"zeroed, looked for":         {harmAll, view.Pass},
+		"emptied, read":              {harmEmpty, get},
+		"emptied, written":           {harmEmpty, write},
+		"emptied, looked for":        {harmEmpty, view.Pass},
+		"a meta page, written":       {harmOneMeta(0), write},
+		"another meta page, written": {harmOneMeta(1), write},
+		"all zeros, read":            {harmMeta, get},
+		"all zeros, written":         {harmMeta, write},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tap.db")
@@ -357,6 +360,30 @@ func TestDamagedInUse(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestEmptiedWhileRead: what is open when the meta pages go can end, and the file can be closed.
+func TestEmptiedWhileRead(t *testing.T) {
+	for name, open := range map[string]func(*view.Bolt, func()) error{
+		"a reader": func(b *view.Bolt, f func()) error { return b.View(func(view.Reader) error { f(); return nil }) },
+		"a writer": func(b *view.Bolt, f func()) error { return b.Update(func(kv.Tx) error { f(); return errNotGood }) },
+	} {
+		path := filepath.Join(t.TempDir(), "tap.db")
+		content := writeView(t, path, some())
+		b := openBoltAt(t, path)
+		err := open(b, func() {
+			harmMeta(t, path, content)
+			if err := b.View(func(view.Reader) error { return nil }); !isDamaged(err) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: got %v, want a damaged file that is named", name, err)
+			}
+		})
+		if err != nil && !errors.Is(err, errNotGood) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -391,6 +418,13 @@ func harmEmpty(t *testing.T, path string, _ []byte) {
 
 func harmMeta(t *testing.T, path string, content []byte) {
 	change(t, path, content, func(c []byte) []byte { clear(c); return c })
+}
+
+// harmOneMeta flips a bit of a meta page: of the newer one, bbolt would take the older, and forget what was written last.
+func harmOneMeta(id int) func(*testing.T, string, []byte) {
+	return func(t *testing.T, path string, content []byte) {
+		change(t, path, content, func(c []byte) []byte { return flipped(c, id*page+70) })
+	}
 }
 
 func harmAll(t *testing.T, path string, content []byte) {

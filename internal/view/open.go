@@ -211,7 +211,7 @@ func attach(path string, file *os.File, readOnly bool) (*Bolt, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	b := newBolt(db, path, true)
-	b.file = file
+	b.file, b.pageSize = file, uint64(db.Info().PageSize)
 	return b, nil
 }
 

@@ -42,8 +42,7 @@ func (b *Bolt) rest(ctx context.Context, d time.Duration) bool {
 // pass walks the last commit, unless it is interrupted.
 func (b *Bolt) pass(ctx context.Context) error {
 	return b.transact(false, func(r *boltReader) error {
-		pageSize := uint64(r.tx.DB().Info().PageSize)
-		w := newWalk(b.file, pageSize, uint64(r.tx.Size())/pageSize)
+		w := newWalk(b.file, b.pageSize, uint64(r.tx.Size())/b.pageSize)
 		pages, begun := 0, time.Now()
 		w.rest = func(n int) error {
 			if pages += n; pages < passPages {
