@@ -199,8 +199,8 @@ func TestCheckpoints(t *testing.T) {
 		w.wantSigned(text, size)
 	}
 	for _, size := range []fact.Seq{0, 36, 1 << 63} {
-		if text, err := n.Checkpoint(t.Context(), size); err == nil {
-			t.Errorf("a checkpoint of %d facts: got %q", size, text)
+		if text, err := n.Checkpoint(t.Context(), size); !paused(err) { // it may be rebuilt since the size was looked at
+			t.Errorf("a checkpoint of %d facts: got %q, %v", size, text, err)
 		}
 	}
 	w.tick(6)

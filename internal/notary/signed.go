@@ -213,11 +213,11 @@ func (n *Notary) keep(newest fact.Seq, asked, unasked []merkle.Checkpoint) error
 	return nil
 }
 
-// Checkpoint returns the signed checkpoint of the first size facts, which the tree must hold. A new one is durable
-// before it is returned. It is a *PausedError where nothing is signed now.
+// Checkpoint returns the signed checkpoint of the first size facts. A new one is durable before it is returned. It is a
+// *PausedError where nothing is signed now, or the tree does not hold as many: it may be being rebuilt.
 func (n *Notary) Checkpoint(ctx context.Context, size fact.Seq) (string, error) {
 	if has := n.Size(); size == 0 || size > has {
-		return "", fmt.Errorf("a checkpoint of %d facts: the tree holds 1 to %d", size, has)
+		return "", &PausedError{Reason: fmt.Sprintf("a checkpoint of %d facts: the Merkle tree holds 1 to %d", size, has)}
 	}
 	if err := n.maySign(ctx); err != nil {
 		return "", err
