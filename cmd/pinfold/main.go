@@ -136,5 +136,8 @@ func exitCode(err error) int {
 	if errors.As(err, &broken) || errors.As(err, &parted) || errors.As(err, &unproven) {
 		return exitBroken
 	}
+	if errors.Is(err, eventlog.ErrGap) { // of a log that is served; one that is audited is broken
+		return exitDiverged
+	}
 	return exitFailed
 }

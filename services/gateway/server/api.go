@@ -43,6 +43,7 @@ type api struct {
 	clock      *clerk
 	time       *timekeeper
 	end        fact.Seq // of the log when this gateway started
+	epoch      uint32   // of the log
 	looker     *looker  // at the roster
 	committer  *committer
 	limiter    *limiter
@@ -70,6 +71,7 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 		clock:      newClerk(w, runner, fact.Clock, c.Logger),
 		time:       newTimekeeper(c),
 		end:        end.Seq,
+		epoch:      end.Epoch,
 		looker:     newLooker(log, runner, fact.Roster),
 		committer:  newCommitter(w, c.Logger),
 		limiter:    newLimiter(c.Limits),
@@ -153,7 +155,7 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 	if err := a.admit(ctx, d); err != nil {
 		return nil, err
 	}
-	var b gatewayv1.DeliverResponse_builder
+	b := gatewayv1.DeliverResponse_builder{Epoch: a.epoch}
 	for i := range statements {
 		answer, err := d.answer(ctx, i)
 		if err != nil {
@@ -194,9 +196,17 @@ func (a *api) admit(ctx context.Context, d *delivery) error {
 	if !absent {
 		return err
 	}
-	// If the log cannot be asked, the statements may come again; a carrier that may be known is not called unknown.
-	if lookErr := a.looker.catchUp(ctx); lookErr != nil && err != nil {
-		return unavailable(lookErr)
+	// If the log cannot be asked, what may be known is not called unknown.
+	if lookErr := a.looker.catchUp(ctx); lookErr != nil {
+		if err != nil { // of the carrier
+			return unavailable(lookErr)
+		}
+		for i := range d.statements {
+			if d.tickets[i] == nil && d.refusals[i] == nil {
+				d.refusals[i] = refused(gatewayv1.Reason_REASON_LOG_UNAVAILABLE, true, lookErr.Error())
+			}
+		}
+		return nil
 	}
 	_, err = a.admitKnown(d, true)
 	return err

@@ -59,6 +59,15 @@ func TestPairAtAnother(t *testing.T) {
 		if got, want := brief(t, r, err), "7 8 9"; got != want {
 			t.Errorf("at a gateway that has not read the pairings yet: got %s, want %s", got, want)
 		}
+		if r.GetEpoch() != 1 {
+			t.Errorf("got epoch %d, want 1", r.GetEpoch())
+		}
+		// While the log cannot be asked, the peer of a half may be known there.
+		log.away.Store(true)
+		r, err = deliver(t.Context(), one, anna, halves(t, anna, newPerson("carl"), 1)...)
+		if got, want := brief(t, r, err), "LOG_UNAVAILABLE?"; got != want {
+			t.Errorf("a peer that may be known: got %s, want %s", got, want)
+		}
 	})
 }
 

@@ -10,16 +10,17 @@ import (
 const sayAgain = 10 * time.Second
 
 // outage tells the process's log of something that fails: when that begins, every sayAgain how often it has failed, and
-// when it works again. However fast it fails, and works in between, the log stays readable.
+// when it works again. However fast it fails, and works in between, the log stays readable, and each failure is counted in
+// a line.
 type outage struct {
 	logger *slog.Logger
 	what   string // "the log does not take statements"
 	over   string // "the log takes statements again"
 
 	mu       sync.Mutex
-	failures int // since it worked last
+	failures int // since the log was told that it works
 	began    time.Time
-	told     bool // that it fails, since it worked last
+	told     bool // that it fails, since then
 	said     time.Time
 }
 
@@ -41,8 +42,9 @@ func (o *outage) failed(err error) {
 func (o *outage) works() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.told {
-		o.logger.Info(o.over, "failures", o.failures, "after", time.Since(o.began).Round(time.Millisecond))
+	if !o.told && (o.failures == 0 || time.Since(o.said) < sayAgain) {
+		return // or it is told in the next line
 	}
+	o.logger.Info(o.over, "failures", o.failures, "after", time.Since(o.began).Round(time.Millisecond))
 	o.failures, o.told = 0, false
 }

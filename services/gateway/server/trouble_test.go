@@ -351,4 +351,9 @@ func TestOutageWorksAlways(t *testing.T) {
 	if got := strings.Count(lines.String(), "\n"); got != 2 {
 		t.Errorf("got %d lines, want that it began and that it is over:\n%s", got, lines.String())
 	}
+	o.said = time.Now().Add(-sayAgain) // what was passed over is told in the next line
+	o.works()
+	if !strings.Contains(lines.String(), "failures=999 ") {
+		t.Errorf("got %s, want 999 failures in the end", lines.String())
+	}
 }

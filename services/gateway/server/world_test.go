@@ -166,7 +166,7 @@ func startGateway(t testing.TB, log eventlog.Log, change ...func(*Config)) *api 
 		cancel()
 		t.Fatal(err)
 	}
-	a := newAPI(c, log, eventlog.Position{}, runner, &services{})
+	a := newAPI(c, log, eventlog.Position{Epoch: 1}, runner, &services{})
 	if head, err := log.Head(ctx); err == nil { // the hub of these tests reads from the beginning
 		a.end = head.Last
 	}

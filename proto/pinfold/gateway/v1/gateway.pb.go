@@ -971,6 +971,7 @@ type DeliverResponse struct {
 	state              protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Seq     uint64                 `protobuf:"varint,1,opt,name=seq,proto3"`
 	xxx_hidden_Answers *[]*Answer             `protobuf:"bytes,2,rep,name=answers,proto3"`
+	xxx_hidden_Epoch   uint32                 `protobuf:"varint,3,opt,name=epoch,proto3"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1016,12 +1017,23 @@ func (x *DeliverResponse) GetAnswers() []*Answer {
 	return nil
 }
 
+func (x *DeliverResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Epoch
+	}
+	return 0
+}
+
 func (x *DeliverResponse) SetSeq(v uint64) {
 	x.xxx_hidden_Seq = v
 }
 
 func (x *DeliverResponse) SetAnswers(v []*Answer) {
 	x.xxx_hidden_Answers = &v
+}
+
+func (x *DeliverResponse) SetEpoch(v uint32) {
+	x.xxx_hidden_Epoch = v
 }
 
 type DeliverResponse_builder struct {
@@ -1031,6 +1043,9 @@ type DeliverResponse_builder struct {
 	Seq uint64
 	// One for each statement, in their order.
 	Answers []*Answer
+	// The epoch of the log that holds what was accepted. Where it changes, the log was restored: deliver again what was
+	// accepted in the last 48 hours, since the restore may not have kept it.
+	Epoch uint32
 }
 
 func (b0 DeliverResponse_builder) Build() *DeliverResponse {
@@ -1039,6 +1054,7 @@ func (b0 DeliverResponse_builder) Build() *DeliverResponse {
 	_, _ = b, x
 	x.xxx_hidden_Seq = b.Seq
 	x.xxx_hidden_Answers = &b.Answers
+	x.xxx_hidden_Epoch = b.Epoch
 	return m0
 }
 
@@ -1587,10 +1603,11 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"statements\"M\n" +
 	"\x0fSignedStatement\x12\x1c\n" +
 	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"Y\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"o\n" +
 	"\x0fDeliverResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x124\n" +
-	"\aanswers\x18\x02 \x03(\v2\x1a.pinfold.gateway.v1.AnswerR\aanswers\"\xf8\x01\n" +
+	"\aanswers\x18\x02 \x03(\v2\x1a.pinfold.gateway.v1.AnswerR\aanswers\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\rR\x05epoch\"\xf8\x01\n" +
 	"\x06Answer\x122\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x1a.pinfold.gateway.v1.StatusR\x06status\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x122\n" +
