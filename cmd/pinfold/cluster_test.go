@@ -152,21 +152,6 @@ func (c *cluster) group(t *testing.T) *jetstream.ClusterInfo {
 	return stream.CachedInfo().Cluster
 }
 
-// leader returns the node that leads the stream.
-func (c *cluster) leader(t *testing.T) (leader *node) {
-	t.Helper()
-	await(t, "a leader", func() bool {
-		g := c.group(t)
-		if g == nil {
-			return false
-		}
-		i := slices.IndexFunc(c.nodes, func(n *node) bool { return n.name == g.Leader })
-		leader = c.nodes[i]
-		return true
-	})
-	return leader
-}
-
 // whole waits until all nodes hold all of the stream.
 func (c *cluster) whole(t *testing.T) {
 	t.Helper()
@@ -271,7 +256,7 @@ func (n *network) join(in net.Conn, to, address string) {
 		for {
 			k, err := source.Read(buffer)
 			heard(buffer[:k])
-			n.await(from.Load().(string), to) //nolint:forcetypeassert,errcheck // it holds strings
+			n.await(from.Load().(string), to)
 			if err != nil {
 				return
 			}
