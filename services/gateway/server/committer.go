@@ -23,8 +23,9 @@ const (
 	appendTimeout = 10 * time.Second
 	// stopTimeout is how long a stop waits for what is on its way, within the grace that a process has.
 	stopTimeout = 2 * time.Second
-	// overdue is how long the batch that was sent last holds up the next one, which so becomes larger. A log that
-	// answers does so within some ten milliseconds.
+	// overdue is how long at least the batch that was sent last holds up the next one, which so becomes larger. A log that
+	// answers does so within some ten milliseconds, and one that is slow is given twice the time that it takes: what is
+	// sent to it meanwhile would only wait there, until it is given up and sent again.
 	overdue = 250 * time.Millisecond
 	// maxOnWay is how many batches are on their way at once: as many as become overdue until a cluster's log gives up the
 	// first of them. What a silent node has swallowed then holds up nothing behind it. JetStream takes 50 for a stream (error 10210),
@@ -35,7 +36,7 @@ const (
 // committer gathers what all phones deliver into batches: while one is being stored the next one fills, so that one
 // fsync serves many. A statement is answered as accepted once the log has stored it durably, never before.
 //
-// A batch is sent when none is on its way, when what waits fills one, or when the last one is overdue. Their order in the
+// A batch is sent when none is on its way, when what waits fills one and the log is not slow, or when the last one is overdue. Their order in the
 // log does not matter, and no statement is in two of them.
 type committer struct {
 	log    eventlog.Log
@@ -51,11 +52,12 @@ type committer struct {
 	ended    bool                  // nothing is committed any more
 	inFlight map[[32]byte]*passage // waiting, or being stored
 	memory   *memory
-	onWay    int       // batches
-	sent     time.Time // when the last one was
-	largest  int       // batch that is sent: MaxBatch, or what the server takes
-	failures int       // in a row, those that were on their way at once counted as one
-	resume   time.Time // no batch is sent before it
+	onWay    int           // batches
+	sent     time.Time     // when the last one was
+	pace     time.Duration // how long the log takes for one, of late
+	largest  int           // batch that is sent: MaxBatch, or what the server takes
+	failures int           // in a row, those that were on their way at once counted as one
+	resume   time.Time     // no batch is sent before it
 }
 
 // passage is one statement on its way into the log. The fields below done are set before done is closed.
@@ -72,6 +74,7 @@ type shipment struct {
 	passages []*passage
 	knew     recollection
 	failures int // of the committer
+	sent     time.Time
 }
 
 // ticket is what a phone waits with. Several may wait for one passage; all but the first are repeats.
@@ -204,14 +207,14 @@ func (c *committer) next(now time.Time) (s *shipment, again time.Duration) {
 		return nil, forLater
 	}
 	due := c.resume
-	if whole := len(c.waiting) >= c.largest && c.failures == 0; c.onWay > 0 && !whole {
-		due = later(due, c.sent.Add(overdue))
+	if whole := len(c.waiting) >= c.largest && c.failures == 0 && c.pace < overdue; c.onWay > 0 && !whole {
+		due = later(due, c.sent.Add(max(overdue, 2*c.pace)))
 	}
 	if due.After(now) {
 		return nil, due.Sub(now)
 	}
 	n := min(len(c.waiting), c.largest)
-	s = &shipment{passages: c.waiting[:n:n], knew: c.memory.recollect(), failures: c.failures}
+	s = &shipment{passages: c.waiting[:n:n], knew: c.memory.recollect(), failures: c.failures, sent: now}
 	c.waiting = c.waiting[n:]
 	c.onWay++
 	c.sent = now
@@ -308,6 +311,7 @@ func (c *committer) answer(s *shipment, last fact.Seq, err error) {
 	switch {
 	case err == nil:
 		c.failures = 0
+		c.pace = max(time.Since(s.sent), c.pace*7/8)
 		if c.memory.remember(s.knew, s.passages, last) {
 			c.forgot(last)
 		}

@@ -294,6 +294,48 @@ func TestCommitterOnWay(t *testing.T) {
 	})
 }
 
+// TestCommitterSlow: a log that takes 800 ms for a batch, and answers within 2 s or not at all, is not sent more at once
+// than it answers.
+func TestCommitterSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCommitter(&slow{Memory: eventlog.NewMemory(machineClock, eventlog.Faults{})}, quiet)
+		run(t, c)
+		var tickets []*ticket
+		for i := range uint32(40) {
+			tickets = append(tickets, submit(c, 400*i, 400*(i+1))...)
+			<-time.After(500 * time.Millisecond)
+		}
+		for i, tk := range tickets {
+			// Of the first second, before it is known how slow the log is, some may come too late.
+			if a := answer(t, tk); a.GetStatus() != accepted && i >= 1200 {
+				t.Fatalf("statement %d: got %v, want it accepted", i, a)
+			}
+		}
+	})
+}
+
+// slow is a log that takes its time for each batch, one after the other.
+type slow struct {
+	*eventlog.Memory
+	mu   sync.Mutex
+	free time.Time // when it has done what was sent so far
+}
+
+func (s *slow) Append(ctx context.Context, b eventlog.Batch) (fact.Seq, error) {
+	s.mu.Lock()
+	s.free = later(s.free, time.Now()).Add(800 * time.Millisecond)
+	done := time.Until(s.free)
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	select {
+	case <-time.After(done):
+		return s.Memory.Append(ctx, b)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", eventlog.ErrUnanswered, ctx.Err())
+	}
+}
+
 // muted is a log that takes no notice of an Append while it is silent.
 type muted struct {
 	*eventlog.Memory
