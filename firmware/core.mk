@@ -33,12 +33,13 @@ $(CORE_BUILD)/%: test/%.c test/flash.h test/model.h test/random.h $(CORE_TESTED)
 
 # C against Go through cgo. Go's build cache does not look into firmware/core: the flag makes a change there a change.
 FUZZTIME ?= 20s
-CPIN := CGO_CFLAGS="-DPIN_CORE=$$(cat core/*.[ch] | cksum | cut -d' ' -f1)" go
+CPIN_FLAGS := CGO_CFLAGS="-DPIN_CORE=$$(cat core/*.[ch] | cksum | cut -d' ' -f1)"
+CPIN := $(CPIN_FLAGS) go
 .PHONY: cpin-test cpin-fuzz
 cpin-test: ## the vectors and seeds of C against Go
 	$(CPIN) test -tags firmware ./host/cpin
 
 cpin-fuzz: ## each fuzz target of C against Go for FUZZTIME
 	@set -e; for target in FuzzParse FuzzBuild FuzzSignature FuzzFrames FuzzCRC32; do \
-		$(CPIN) test -tags firmware -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./host/cpin; \
+		$(CPIN_FLAGS) ../tools/fuzz -tags firmware -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./host/cpin; \
 	done
