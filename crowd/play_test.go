@@ -150,6 +150,9 @@ func checkAnswers(t *testing.T, p *played) {
 			t.Errorf("the summary was asked for as of %d, want %d", seq, lastSeq)
 		}
 	}
+	if !p.gateway.stepsAwaited {
+		t.Error("the summary did not wait for what followed from the steps")
+	}
 }
 
 // checkStatements counts what must have come of each encounter and walk.

@@ -8,6 +8,7 @@ import (
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	logv1 "pinfold/proto/pinfold/log/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
 	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
 
@@ -56,7 +57,7 @@ func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 }
 
 // Summarize asks the gateway for the sums over all wearers once everything that followed from the facts up to minSeq is
-// known.
+// known, and stands in the log: friendships, awards, and goals of steps, of which there is no sum.
 func Summarize(ctx context.Context, gateway gatewayv1.GatewayServiceClient, minSeq uint64) (Summary, error) {
 	var outcomes *tapv1.GetOutcomesResponse
 	var totals *rewardsv1.GetTotalsResponse
@@ -64,7 +65,10 @@ func Summarize(ctx context.Context, gateway gatewayv1.GatewayServiceClient, minS
 		if outcomes, err = gateway.GetOutcomes(ctx, tapv1.GetOutcomesRequest_builder{MinSeq: minSeq}.Build()); err != nil {
 			return err
 		}
-		totals, err = gateway.GetTotals(ctx, rewardsv1.GetTotalsRequest_builder{MinSeq: minSeq}.Build())
+		if totals, err = gateway.GetTotals(ctx, rewardsv1.GetTotalsRequest_builder{MinSeq: minSeq}.Build()); err != nil {
+			return err
+		}
+		_, err = gateway.ListStepsLeaderboard(ctx, stepsv1.ListLeaderboardRequest_builder{MinSeq: minSeq, PageSize: 1}.Build())
 		return err
 	})
 	if err != nil {

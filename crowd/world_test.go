@@ -23,6 +23,7 @@ import (
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	logv1 "pinfold/proto/pinfold/log/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
+	stepsv1 "pinfold/proto/pinfold/steps/v1"
 	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
 
@@ -50,18 +51,19 @@ type fakeGateway struct {
 	// refuse, if not nil, returns the answer that refuses the statement, or nil.
 	refuse func(raw string) *gatewayv1.Answer
 
-	mu         sync.Mutex
-	keys       map[fact.PinID]fact.PublicKey
-	challenges map[fact.Challenge]string
-	wearers    map[fact.PinID]string
-	accepted   map[string]uint64   // statement -> sequence
-	carriers   map[string][]string // statement -> who delivered it, each time
-	uploads    []int               // sizes
-	registered []int               // sizes of requests
-	calls      map[string]int      // of each method
-	minSeqs    []uint64            // of reads
-	outcomes   tapv1.GetOutcomesResponse_builder
-	totals     rewardsv1.GetTotalsResponse_builder
+	mu           sync.Mutex
+	keys         map[fact.PinID]fact.PublicKey
+	challenges   map[fact.Challenge]string
+	wearers      map[fact.PinID]string
+	accepted     map[string]uint64   // statement -> sequence
+	carriers     map[string][]string // statement -> who delivered it, each time
+	uploads      []int               // sizes
+	registered   []int               // sizes of requests
+	calls        map[string]int      // of each method
+	minSeqs      []uint64            // of reads
+	stepsAwaited bool                // what follows from the steps was waited for
+	outcomes     tapv1.GetOutcomesResponse_builder
+	totals       rewardsv1.GetTotalsResponse_builder
 }
 
 func newFakeGateway() *fakeGateway {
@@ -190,6 +192,17 @@ func (g *fakeGateway) GetTotals(_ context.Context, req *rewardsv1.GetTotalsReque
 	}
 	g.minSeqs = append(g.minSeqs, req.GetMinSeq())
 	return g.totals.Build(), nil
+}
+
+func (g *fakeGateway) ListStepsLeaderboard(_ context.Context, req *stepsv1.ListLeaderboardRequest) (*stepsv1.ListLeaderboardResponse, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.enter("ListStepsLeaderboard"); err != nil {
+		return nil, err
+	}
+	g.minSeqs = append(g.minSeqs, req.GetMinSeq())
+	g.stepsAwaited = true
+	return &stepsv1.ListLeaderboardResponse{}, nil
 }
 
 // connect serves the fake within this process and returns a connection to it.
