@@ -22,18 +22,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// natsConfig names the configuration file of a NATS server that this test binary is to be.
-const natsConfig = "PINFOLD_TEST_NATS"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(natsConfig); path != "" {
-		if err := runNATS(path); err != nil {
+func init() {
+	roles["nats-server"] = func(args []string) int {
+		if err := runNATS(args[0]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			return exitFailed
 		}
-		return
+		return exitOK
 	}
-	os.Exit(m.Run())
 }
 
 // runNATS is a NATS server until the process ends.
@@ -69,10 +65,7 @@ type cluster struct {
 // startCluster starts that many NATS servers, each with these lines in the jetstream block of its configuration.
 func startCluster(t *testing.T, size int, settings string) *cluster {
 	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := asProgram(t, t.TempDir(), "nats-server")
 	c := &cluster{stream: "PINFOLD_tokyo2020_1"}
 	names, listens, routes := make([]string, size), make([]string, size), make([]string, size)
 	for i := range size {
@@ -95,8 +88,7 @@ cluster { name: trial, listen: %q, advertise: %q, routes: [%s] }
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		n.process = newProcess(t, binary)
-		n.env = append(os.Environ(), natsConfig+"="+config)
+		n.process = newProcess(t, binary, config)
 		n.start(t)
 		c.nodes = append(c.nodes, n)
 	}

@@ -9,6 +9,30 @@ import (
 	"pinfold/crowd"
 )
 
+// roles are the programs that this test binary is when it is started under their name (asProgram).
+var roles = map[string]func(args []string) int{}
+
+func TestMain(m *testing.M) {
+	if role := roles[filepath.Base(os.Args[0])]; role != nil {
+		os.Exit(role(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// asProgram puts the program of a role into a folder and returns its path.
+func asProgram(t *testing.T, dir, role string) string {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, role)
+	if err := os.Symlink(binary, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestDemo(t *testing.T) {
 	code, stdout, stderr := pinfold(t, "demo", "--exit", "--people", "40", "--listen", "127.0.0.1:0", "--output", "json")
 	if code != exitOK {
