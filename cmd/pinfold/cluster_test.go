@@ -187,19 +187,39 @@ func (c *cluster) connected(t *testing.T, client string) (at *node) {
 
 // clients are the names of those who are connected to the node.
 func (n *node) clients() (names []string) {
-	answer, err := http.Get("http://" + n.monitor + "/connz")
-	if err != nil {
-		return nil
-	}
-	defer answer.Body.Close()
 	var connz server.Connz
-	if json.NewDecoder(answer.Body).Decode(&connz) != nil {
-		return nil
-	}
+	n.monitored("/connz", &connz)
 	for _, c := range connz.Conns {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// missed waits until the node that leads JetStream has noticed that another is away: until then it places streams there.
+func (c *cluster) missed(t *testing.T, away *node) {
+	t.Helper()
+	await(t, away.name+" to be missed", func() bool {
+		return slices.ContainsFunc(c.nodes, func(n *node) bool {
+			if n == away {
+				return false
+			}
+			var jsz server.JSInfo
+			n.monitored("/jsz", &jsz)
+			return jsz.Meta != nil && jsz.Meta.Leader == n.name && slices.ContainsFunc(jsz.Meta.Replicas, func(p *server.PeerInfo) bool {
+				return p.Name == away.name && p.Offline
+			})
+		})
+	})
+}
+
+// monitored reads what the node says of itself; nothing where it does not answer.
+func (n *node) monitored(path string, into any) {
+	answer, err := http.Get("http://" + n.monitor + path)
+	if err != nil {
+		return
+	}
+	defer answer.Body.Close()
+	_ = json.NewDecoder(answer.Body).Decode(into)
 }
 
 // network carries the routes between the nodes: each is reached through a proxy of its own, and one can be cut off.

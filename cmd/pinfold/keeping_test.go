@@ -19,6 +19,7 @@ func TestAwakeMaking(t *testing.T) {
 	await(t, "three nodes", func() bool { return c.ready(t) })
 	away := c.nodes[2]
 	away.kill()
+	c.missed(t, away)
 	_, err := eventlog.Create(t.Context(), c.js.Conn(), "tokyo2020", 3, 2_000_000)
 	if !errors.Is(err, eventlog.ErrUnreachable) {
 		t.Errorf("with two servers of three: got %v, want ErrUnreachable", err)
