@@ -26,7 +26,7 @@ var losses = flag.String("losses", "killed,frozen,cut off", "in which ways nodes
 // random, and machines differ. It asserts that the log is exact, and that the audit finds nothing.
 func TestAwake(t *testing.T) {
 	binary := buildBinary(t)
-	c := startCluster(t, 3, "")
+	c := startCluster(t, 3, 3, "")
 	at := map[string]string{}
 	var left []replica
 	for _, service := range []string{"tap", "rewards", "steps"} {

@@ -62,8 +62,9 @@ type cluster struct {
 	stream  string
 }
 
-// startCluster starts that many NATS servers, each with these lines in the jetstream block of its configuration.
-func startCluster(t *testing.T, size int, settings string) *cluster {
+// startCluster makes a cluster of that many NATS servers, each with these lines in the jetstream block of its configuration,
+// and starts the first of them.
+func startCluster(t *testing.T, size, first int, settings string) *cluster {
 	t.Helper()
 	binary := asProgram(t, t.TempDir(), "nats-server")
 	c := &cluster{stream: "PINFOLD_tokyo2020_1"}
@@ -89,12 +90,16 @@ cluster { name: trial, listen: %q, advertise: %q, routes: [%s] }
 			t.Fatal(err)
 		}
 		n.process = newProcess(t, binary, config)
-		n.start(t)
+		if i < first {
+			n.start(t)
+		}
 		c.nodes = append(c.nodes, n)
 	}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
-			n.kill()
+			if n.cmd != nil {
+				n.kill()
+			}
 		}
 	})
 	nc, err := nats.Connect(c.url(), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.PingInterval(time.Second),
@@ -106,10 +111,12 @@ cluster { name: trial, listen: %q, advertise: %q, routes: [%s] }
 	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "JetStream", func() bool {
-		_, err := c.js.AccountInfo(t.Context())
-		return err == nil
-	})
+	if first == size {
+		await(t, "JetStream", func() bool {
+			_, err := c.js.AccountInfo(t.Context())
+			return err == nil
+		})
+	}
 	return c
 }
 
@@ -193,23 +200,6 @@ func (n *node) clients() (names []string) {
 		names = append(names, c.Name)
 	}
 	return names
-}
-
-// missed waits until the node that leads JetStream has noticed that another is away: until then it places streams there.
-func (c *cluster) missed(t *testing.T, away *node) {
-	t.Helper()
-	await(t, away.name+" to be missed", func() bool {
-		return slices.ContainsFunc(c.nodes, func(n *node) bool {
-			if n == away {
-				return false
-			}
-			var jsz server.JSInfo
-			n.monitored("/jsz", &jsz)
-			return jsz.Meta != nil && jsz.Meta.Leader == n.name && slices.ContainsFunc(jsz.Meta.Replicas, func(p *server.PeerInfo) bool {
-				return p.Name == away.name && p.Offline
-			})
-		})
-	})
 }
 
 // monitored reads what the node says of itself; nothing where it does not answer.

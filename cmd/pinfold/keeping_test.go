@@ -15,16 +15,17 @@ import (
 // TestAwakeMaking: the log is made once as many servers are there as are to keep it; bounded, three that keep it say that
 // it is full, and go on once the bound is raised.
 func TestAwakeMaking(t *testing.T) {
-	c := startCluster(t, 3, "max_file_store: 20MB")
-	await(t, "three nodes", func() bool { return c.ready(t) })
-	away := c.nodes[2]
-	away.kill()
-	c.missed(t, away)
+	c := startCluster(t, 3, 2, "max_file_store: 20MB")
+	await(t, "a connection", func() bool { return c.js.Conn().IsConnected() })
 	_, err := eventlog.Create(t.Context(), c.js.Conn(), "tokyo2020", 3, 2_000_000)
 	if !errors.Is(err, eventlog.ErrUnreachable) {
 		t.Errorf("with two servers of three: got %v, want ErrUnreachable", err)
 	}
-	away.start(t)
+	c.nodes[2].start(t)
+	await(t, "three nodes", func() bool { return c.ready(t) })
+	if _, err := eventlog.Create(t.Context(), c.js.Conn(), "tokyo2020", 5, 2_000_000); !errors.Is(err, eventlog.ErrUnreachable) {
+		t.Errorf("on five servers, of which there are three: got %v, want ErrUnreachable", err)
+	}
 	var log *eventlog.JetStream
 	await(t, "the log", func() bool {
 		log, err = eventlog.Create(t.Context(), c.js.Conn(), "tokyo2020", 3, 2_000_000)
