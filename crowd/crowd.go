@@ -24,7 +24,7 @@ type Config struct {
 	Gateway  grpc.ClientConnInterface
 	Contacts Contacts
 	Phones   Phones  // "" = perfect ones
-	Seed     uint64  // of keys, wearers, nonces and habits: the same seed is the same crowd
+	Seed     uint64  // of keys, wearers, nonces and habits; see New
 	Times    int     // how often each upload is delivered; 0 = once
 	Speed    float64 // how many times as fast as real time the days go by; 0 = as fast as they can
 	// Progress, if not nil, is called as halves are delivered.
@@ -41,15 +41,18 @@ type Crowd struct {
 	statements int // that will come to the gateway, each counted once for each phone that carries it
 }
 
-// New makes a crowd.
+// New makes a crowd. With the same seed, contacts and phones it is the same one, and signs the same statements again. Where
+// one of them differs, so do all pins and wearers: a pin that told another story with the counters that it has used would
+// be taken for a copy.
 func New(c Config) *Crowd {
 	crowd := &Crowd{config: c, gateway: gatewayv1.NewGatewayServiceClient(c.Gateway)}
 	all := make([]habits, c.Contacts.People)
 	if c.Phones == RealPhones {
 		all = realHabits(c.Contacts, c.Seed)
 	}
+	story := c.story()
 	for i, h := range all {
-		secret := sha256.Sum256(fmt.Appendf(nil, "crowd %d person %d", c.Seed, i))
+		secret := sha256.Sum256(fmt.Appendf(story, " person %d", i))
 		crowd.phones = append(crowd.phones, &phone{
 			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret), habits: h, times: c.Times,
 		})
@@ -63,6 +66,19 @@ func New(c Config) *Crowd {
 		}
 	}
 	return crowd
+}
+
+// story returns the hash of all that decides what the crowd's pins sign.
+func (c *Config) story() []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "crowd %d %q %d people\n", c.Seed, c.Phones, c.Contacts.People)
+	for _, e := range c.Contacts.Encounters {
+		fmt.Fprintln(h, e.Begin, e.A, e.B)
+	}
+	for _, w := range c.Contacts.Walks {
+		fmt.Fprintln(h, w.Begin, w.Person, w.Steps)
+	}
+	return h.Sum(nil)
 }
 
 // Wearer returns the wearer with the given number.
