@@ -17,6 +17,7 @@ import (
 // floors says on which floor each room stands. A package belongs to the room with the longest name that holds it.
 var floors = map[string]int{
 	"cmd/pinfold": 4,
+	"examples":    4,
 
 	"audit":    3,
 	"crowd":    3,
@@ -127,6 +128,8 @@ func forbidden(dir, imp string) string {
 		return "a pure leaf imports the standard library and other leaves only"
 	case dir == "internal/fact" && !standard:
 		return "fact imports the standard library only"
+	case strings.HasPrefix(dir, "examples/") && ours && !strings.HasPrefix(own+"/", "client/") && !strings.HasPrefix(own, "proto/"):
+		return "an example imports what a stranger's program can"
 	case strings.HasPrefix(dir, "proto/") && ours && !strings.HasPrefix(own, "proto/"):
 		return "proto holds generated code only"
 	}
@@ -225,6 +228,14 @@ func TestForbidden(t *testing.T) {
 		{"crowd/play", "pinfold/services/tap", true},
 		{"cmd/pinfold", "pinfold/services/tap/server", false},
 		{"cmd/pinfold", "pinfold/services/tap", true},
+		// Examples.
+		{"examples/tap", "pinfold/client", false},
+		{"examples/tap", "pinfold/client/link", false},
+		{"examples/tap", "pinfold/proto/pinfold/gateway/v1", false},
+		{"examples/tap", "google.golang.org/grpc", false},
+		{"examples/tap", "pinfold/internal/fact", true},
+		{"examples/tap", "pinfold/crowd", true},
+		{"cmd/pinfold", "pinfold/examples/tap", true},
 		// Floors: down.
 		{"cmd/pinfold", "pinfold/audit", false},
 		{"crowd", "pinfold/client/link", false},

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pinfold/audit"
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 )
@@ -175,7 +175,7 @@ func TestWearerAt(t *testing.T) {
 	}) + 1
 	for at := fact.Seq(1); int(at) <= len(messages); at++ {
 		p := pastOf(t, messages, at)
-		for i, pin := range []*crowd.Pin{all[0], all[5]} {
+		for i, pin := range []*client.Pin{all[0], all[5]} {
 			want, paired := p.wearer(wearerOf(pin))
 			got, err := audit.WearerAt(context.Background(), each(messages, nil), moment(t, at.String()), wearerOf(pin))
 			if !paired {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pinfold/audit"
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
@@ -197,7 +197,7 @@ type event struct {
 	now    fact.UnixMilli
 	step   float64 // milliseconds from one event to the next
 	events int
-	pins   []*crowd.Pin
+	pins   []*client.Pin
 	late   []*told // signed when they come
 	recent []*told // reported, and not in the batch that is being made
 }
@@ -212,7 +212,7 @@ func newEvent(t *testing.T, seed, facts uint64) *event {
 		var secret [32]byte
 		binary.BigEndian.PutUint64(secret[:], seed)
 		binary.BigEndian.PutUint64(secret[8:], uint64(i))
-		e.pins = append(e.pins, crowd.NewPin(secret))
+		e.pins = append(e.pins, client.RestorePin(secret, 0))
 	}
 	return e
 }
@@ -270,7 +270,7 @@ func (e *event) happens() []*told {
 }
 
 // anyone returns a pin, those that came first more often.
-func (e *event) anyone() *crowd.Pin {
+func (e *event) anyone() *client.Pin {
 	x := e.rand.Float64()
 	return e.pins[int(x*x*float64(len(e.pins)))]
 }
@@ -281,7 +281,7 @@ func (e *event) tap() (first, second *told) {
 		b = e.anyone()
 	}
 	at, sideA, sideB := e.now, a.Approach(), b.Approach()
-	half := func(p *crowd.Pin, own, other *crowd.Side) *told {
+	half := func(p *client.Pin, own, other *client.Side) *told {
 		return &told{at: at, sign: func() fact.Fact {
 			s, err := own.Sign(other.Hello(), at)
 			if err != nil {

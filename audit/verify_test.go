@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"pinfold/audit"
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/statement"
@@ -34,7 +34,7 @@ func TestVerifyClean(t *testing.T) {
 	}
 }
 
-func factoryOf(pins []*crowd.Pin) map[fact.PinID]fact.PublicKey {
+func factoryOf(pins []*client.Pin) map[fact.PinID]fact.PublicKey {
 	made := map[fact.PinID]fact.PublicKey{}
 	for _, p := range pins {
 		made[p.ID()] = p.Key()
@@ -304,14 +304,14 @@ func TestVerifyUnverifiableStopped(t *testing.T) {
 }
 
 func TestVerifyPairings(t *testing.T) {
-	for name, forge := range map[string]func(*verifyWorld, *crowd.Pin) fact.PinPaired{
-		"without a valid signature": func(w *verifyWorld, p *crowd.Pin) fact.PinPaired {
+	for name, forge := range map[string]func(*verifyWorld, *client.Pin) fact.PinPaired{
+		"without a valid signature": func(w *verifyWorld, p *client.Pin) fact.PinPaired {
 			f := w.pairing(p, verifyGames)
 			f.Signature[0] ^= 1
 			return f
 		},
-		"for other games": func(w *verifyWorld, p *crowd.Pin) fact.PinPaired { return w.pairing(p, "paris2024") },
-		"for another wearer": func(w *verifyWorld, p *crowd.Pin) fact.PinPaired {
+		"for other games": func(w *verifyWorld, p *client.Pin) fact.PinPaired { return w.pairing(p, "paris2024") },
+		"for another wearer": func(w *verifyWorld, p *client.Pin) fact.PinPaired {
 			f := w.pairing(p, verifyGames)
 			f.Wearer[15] = 9
 			return f

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"pinfold/audit"
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
@@ -33,7 +33,7 @@ type verifyWorld struct {
 	cores []fold.Core
 	views []*view.Memory
 	next  fact.Seq // the first that was not folded
-	pins  []*crowd.Pin
+	pins  []*client.Pin
 }
 
 // verifyRules let few friends earn much.
@@ -125,45 +125,45 @@ func (w *verifyWorld) messages() []eventlog.Message {
 }
 
 // newPin makes a pin that is not registered.
-func (w *verifyWorld) newPin() *crowd.Pin {
+func (w *verifyWorld) newPin() *client.Pin {
 	var secret [32]byte
 	binary.BigEndian.PutUint32(secret[:], uint32(len(w.pins)+1))
-	p := crowd.NewPin(secret)
+	p := client.RestorePin(secret, 0)
 	w.pins = append(w.pins, p)
 	return p
 }
 
 // wearer registers a pin and pairs it with a new wearer.
-func (w *verifyWorld) wearer() *crowd.Pin {
+func (w *verifyWorld) wearer() *client.Pin {
 	p := w.newPin()
 	w.add(fact.PinRegistered{Key: p.Key()})
 	w.add(w.pairing(p, verifyGames))
 	return p
 }
 
-func wearerOf(p *crowd.Pin) fact.WearerID {
+func wearerOf(p *client.Pin) fact.WearerID {
 	var id fact.WearerID
 	pin := p.ID()
 	copy(id[:], pin[:])
 	return id
 }
 
-func (w *verifyWorld) pairing(p *crowd.Pin, games string) fact.PinPaired {
+func (w *verifyWorld) pairing(p *client.Pin, games string) fact.PinPaired {
 	return w.pairingWith(p, wearerOf(p), games)
 }
 
-func (w *verifyWorld) pairingWith(p *crowd.Pin, wearer fact.WearerID, games string) fact.PinPaired {
+func (w *verifyWorld) pairingWith(p *client.Pin, wearer fact.WearerID, games string) fact.PinPaired {
 	random := [16]byte{7}
-	raw, sig := p.Prove(statement.Challenge(games, wearer, random), w.now)
-	proof, err := statement.ParseProof(raw)
+	signed := p.Prove(statement.Challenge(games, wearer, random), w.now)
+	proof, err := statement.ParseProof(signed.Statement)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return fact.PinPaired{Wearer: wearer, Proof: proof, Signature: sig, Random: random}
+	return fact.PinPaired{Wearer: wearer, Proof: proof, Signature: signed.Signature, Random: random}
 }
 
 // halves lets two pins tap.
-func (w *verifyWorld) halves(a, b *crowd.Pin) (fact.HalfReported, fact.HalfReported) {
+func (w *verifyWorld) halves(a, b *client.Pin) (fact.HalfReported, fact.HalfReported) {
 	w.t.Helper()
 	sideA, sideB := a.Approach(), b.Approach()
 	signedA, errA := sideA.Sign(sideB.Hello(), w.now)
@@ -174,7 +174,7 @@ func (w *verifyWorld) halves(a, b *crowd.Pin) (fact.HalfReported, fact.HalfRepor
 	return w.half(a, signedA), w.half(b, signedB)
 }
 
-func (w *verifyWorld) half(p *crowd.Pin, s crowd.Signed) fact.HalfReported {
+func (w *verifyWorld) half(p *client.Pin, s client.Signed) fact.HalfReported {
 	h, err := statement.ParseHalf(s.Statement)
 	if err != nil {
 		w.t.Fatal(err)
@@ -183,15 +183,15 @@ func (w *verifyWorld) half(p *crowd.Pin, s crowd.Signed) fact.HalfReported {
 }
 
 // meet makes friends of two.
-func (w *verifyWorld) meet(a, b *crowd.Pin) {
+func (w *verifyWorld) meet(a, b *client.Pin) {
 	w.tell(a, b)
 }
 
-func (w *verifyWorld) walk(p *crowd.Pin, n uint16) {
+func (w *verifyWorld) walk(p *client.Pin, n uint16) {
 	w.add(w.report(p, p.Count(fact.Slot(w.now/fact.UnixMilli(fact.SlotLength.Milliseconds())), []uint16{n})))
 }
 
-func (w *verifyWorld) report(p *crowd.Pin, s crowd.Signed) fact.StepsReported {
+func (w *verifyWorld) report(p *client.Pin, s client.Signed) fact.StepsReported {
 	report, err := statement.ParseStepReport(s.Statement)
 	if err != nil {
 		w.t.Fatal(err)
@@ -200,8 +200,8 @@ func (w *verifyWorld) report(p *crowd.Pin, s crowd.Signed) fact.StepsReported {
 }
 
 // crowdOf lets n wearers all meet each other.
-func (w *verifyWorld) crowdOf(n int) []*crowd.Pin {
-	var all []*crowd.Pin
+func (w *verifyWorld) crowdOf(n int) []*client.Pin {
+	var all []*client.Pin
 	for range n {
 		p := w.wearer()
 		for _, other := range all {
@@ -214,7 +214,7 @@ func (w *verifyWorld) crowdOf(n int) []*crowd.Pin {
 
 // cleanWorld has everything in it that a log can: 6 wearers who all meet, a repeated half, one of a pin that is not
 // paired and one of a pin that is not registered, steps, the end of a friendship and a block.
-func cleanWorld(t testing.TB) (*verifyWorld, []*crowd.Pin) {
+func cleanWorld(t testing.TB) (*verifyWorld, []*client.Pin) {
 	w := newVerifyWorld(t)
 	all := w.crowdOf(6)
 	for i, p := range all {
@@ -244,7 +244,7 @@ func cleanWorld(t testing.TB) (*verifyWorld, []*crowd.Pin) {
 // wrongClock lets the log's clock run 15 years ahead, and be set right. Two pins meet before, and are heard on both sides of
 // the correction; they meet after it, and what waits then expires in its time. More halves fall due by the jump than one
 // fact may note.
-func (w *verifyWorld) wrongClock(a, b *crowd.Pin) {
+func (w *verifyWorld) wrongClock(a, b *client.Pin) {
 	w.add(fact.TimePassed{Time: w.now})
 	for range 500 {
 		lonely, _ := w.halves(a, b)
@@ -304,13 +304,13 @@ func (w *verifyWorld) pass(to fact.UnixMilli) {
 }
 
 // around reports steps on both sides of an instant, in different quarter hours.
-func (w *verifyWorld) around(p *crowd.Pin, instant fact.UnixMilli) fact.StepsReported {
+func (w *verifyWorld) around(p *client.Pin, instant fact.UnixMilli) fact.StepsReported {
 	slot := fact.Slot(instant / fact.UnixMilli(fact.SlotLength.Milliseconds()))
 	return w.report(p, p.Count(slot-1, []uint16{100, 200, 400, 800}))
 }
 
 // endings lets two pins meet, and one's wearer, who has a second pin, end it. What was told before comes again.
-func (w *verifyWorld) endings(a, second, b *crowd.Pin, early []fact.Fact) {
+func (w *verifyWorld) endings(a, second, b *client.Pin, early []fact.Fact) {
 	w.meet(a, b)
 	block := w.add(fact.Blocked{Wearer: wearerOf(a), Pin: second.ID(), Other: wearerOf(b)})
 	blocked := w.tell(a, b)
@@ -328,7 +328,7 @@ func (w *verifyWorld) endings(a, second, b *crowd.Pin, early []fact.Fact) {
 }
 
 // corrections sets the time back twice. Each time a half waits by the right time, and one by the wrong.
-func (w *verifyWorld) corrections(a, b, c *crowd.Pin) {
+func (w *verifyWorld) corrections(a, b, c *client.Pin) {
 	for range 2 {
 		right, _ := w.halves(a, c)
 		wrong, late := w.halves(c, b)
@@ -343,15 +343,15 @@ func (w *verifyWorld) corrections(a, b, c *crowd.Pin) {
 }
 
 // tell adds both halves of a tap, and returns them.
-func (w *verifyWorld) tell(a, b *crowd.Pin) []fact.Fact {
+func (w *verifyWorld) tell(a, b *client.Pin) []fact.Fact {
 	first, second := w.halves(a, b)
 	w.add(first)
 	w.add(second)
 	return []fact.Fact{first, second}
 }
 
-func (w *verifyWorld) pinOf(id fact.WearerID) *crowd.Pin {
-	i := slices.IndexFunc(w.pins, func(p *crowd.Pin) bool { return wearerOf(p) == id })
+func (w *verifyWorld) pinOf(id fact.WearerID) *client.Pin {
+	i := slices.IndexFunc(w.pins, func(p *client.Pin) bool { return wearerOf(p) == id })
 	return w.pins[i]
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"pinfold/audit"
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"
@@ -32,7 +32,7 @@ func whatIf(t testing.TB, messages []eventlog.Message, change func(fact.Rules) (
 
 // hubWorld has six wearers: a is a friend of all, b of c and d, e of f. The friends are 5, 3, 2, 2, 2, 2.
 // Between the two halves of e and f pass two hours; c walks 1200 steps, d 800. It returns when b met c.
-func hubWorld(t testing.TB) (w *verifyWorld, all []*crowd.Pin, noon fact.UnixMilli) {
+func hubWorld(t testing.TB) (w *verifyWorld, all []*client.Pin, noon fact.UnixMilli) {
 	w = newVerifyWorld(t)
 	for range 6 {
 		all = append(all, w.wearer())
@@ -54,7 +54,7 @@ func hubWorld(t testing.TB) (w *verifyWorld, all []*crowd.Pin, noon fact.UnixMil
 }
 
 // change is an audit.Change of the i-th pin's wearer, with as many friends after as before.
-func change(all []*crowd.Pin, i int, friends uint32, c audit.Change) audit.Change {
+func change(all []*client.Pin, i int, friends uint32, c audit.Change) audit.Change {
 	c.Wearer, c.FriendsBefore = wearerOf(all[i]).String(), friends
 	if c.FriendsAfter == 0 {
 		c.FriendsAfter = friends
@@ -195,11 +195,11 @@ func TestWhatIfChangesStop(t *testing.T) {
 
 // TestWhatIfOtherTap ends friendships that under the other rules were formed by another tap.
 func TestWhatIfOtherTap(t *testing.T) {
-	for name, end := range map[string]func(w *verifyWorld, p *crowd.Pin, cause fact.Seq){
-		"unfriended": func(w *verifyWorld, p *crowd.Pin, cause fact.Seq) {
+	for name, end := range map[string]func(w *verifyWorld, p *client.Pin, cause fact.Seq){
+		"unfriended": func(w *verifyWorld, p *client.Pin, cause fact.Seq) {
 			w.add(fact.Unfriended{Wearer: wearerOf(p), Pin: p.ID(), Counter: 1000, Friendship: cause})
 		},
-		"revoked": func(w *verifyWorld, _ *crowd.Pin, cause fact.Seq) {
+		"revoked": func(w *verifyWorld, _ *client.Pin, cause fact.Seq) {
 			w.add(fact.FriendshipRevoked{Friendship: cause, Reason: fact.RevokedFraud})
 		},
 	} {
@@ -278,7 +278,7 @@ func TestWhatIfInVain(t *testing.T) {
 		w.add(aquatics)
 		w.meet(a, w.wearer())
 		w.add(aquatics) // under the other rules it was given meanwhile
-		want := []audit.Change{change([]*crowd.Pin{a}, 0, 3, audit.Change{BackgroundsGained: []string{"aquatics"}})}
+		want := []audit.Change{change([]*client.Pin{a}, 0, 3, audit.Change{BackgroundsGained: []string{"aquatics"}})}
 		if got := slices.Collect(whatIf(t, w.messages(), settings("friends_per_background=3")).Changes()); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
@@ -310,7 +310,7 @@ func TestWhatIfOtherAwardUnrecorded(t *testing.T) {
 	r := verifyRules()
 	r.PendingFor, r.Medals.Bronze = time.Hour, 1
 	w.add(fact.RulesAdopted{Rules: r}, fact.TimePassed{Time: w.now})
-	var all []*crowd.Pin
+	var all []*client.Pin
 	for range 7 {
 		all = append(all, w.wearer())
 	}

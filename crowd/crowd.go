@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"pinfold/client"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
@@ -36,7 +38,7 @@ type Config struct {
 // Crowd is a number of people, each with a pin and a phone.
 type Crowd struct {
 	config     Config
-	gateway    gatewayv1.GatewayServiceClient
+	gateway    *client.Gateway
 	phones     []*phone
 	statements int // that will come to the gateway, each counted once for each phone that carries it
 }
@@ -45,7 +47,7 @@ type Crowd struct {
 // one of them differs, so do all pins and wearers: a pin that told another story with the counters that it has used would
 // be taken for a copy.
 func New(c Config) *Crowd {
-	crowd := &Crowd{config: c, gateway: gatewayv1.NewGatewayServiceClient(c.Gateway)}
+	crowd := &Crowd{config: c, gateway: client.New(c.Gateway)}
 	all := make([]habits, c.Contacts.People)
 	if c.Phones == RealPhones {
 		all = realHabits(c.Contacts, c.Seed)
@@ -54,7 +56,7 @@ func New(c Config) *Crowd {
 	for i, h := range all {
 		secret := sha256.Sum256(fmt.Appendf(story, " person %d", i))
 		crowd.phones = append(crowd.phones, &phone{
-			wearer: fact.WearerID(derive(secret, "wearer", 0)[:16]), pin: NewPin(secret), habits: h, times: c.Times,
+			wearer: wearerOf(secret), pin: client.RestorePin(secret, 0), habits: h, times: c.Times,
 		})
 	}
 	for _, e := range c.Contacts.Encounters {
@@ -81,6 +83,12 @@ func (c *Config) story() []byte {
 	return h.Sum(nil)
 }
 
+// wearerOf returns the wearer that follows from the secret of their pin.
+func wearerOf(secret [32]byte) fact.WearerID {
+	sum := sha256.Sum256(slices.Concat(secret[:], []byte("wearer"), make([]byte, 8)))
+	return fact.WearerID(sum[:len(fact.WearerID{})])
+}
+
 // Wearer returns the wearer with the given number.
 func (c *Crowd) Wearer(i int) fact.WearerID { return c.phones[i].wearer }
 
@@ -88,18 +96,12 @@ func (c *Crowd) Wearer(i int) fact.WearerID { return c.phones[i].wearer }
 const enrolAtOnce = 16
 
 func (c *Crowd) enrol(ctx context.Context) error {
-	const atOnce = 1000 // the most that a request may hold
-	operator := gatewayv1.NewOperatorServiceClient(c.config.Gateway)
-	for rest := c.phones; len(rest) > 0; rest = rest[min(atOnce, len(rest)):] {
-		var b gatewayv1.RegisterPinsRequest_builder
-		for _, p := range rest[:min(atOnce, len(rest))] {
-			key := p.pin.Key()
-			b.Pins = append(b.Pins, gatewayv1.Registration_builder{Pin: p.pin.ID().String(), PublicKey: key[:]}.Build())
+	for some := range slices.Chunk(c.phones, client.MaxRegister) {
+		var keys []client.PublicKey
+		for _, p := range some {
+			keys = append(keys, p.pin.Key())
 		}
-		if err := persist(ctx, func(ctx context.Context) error {
-			_, err := operator.RegisterPins(ctx, b.Build())
-			return err
-		}); err != nil {
+		if err := client.Persist(ctx, func(ctx context.Context) error { return c.gateway.Register(ctx, keys...) }, nil); err != nil {
 			return fmt.Errorf("register pins: %w", err)
 		}
 	}
@@ -109,18 +111,4 @@ func (c *Crowd) enrol(ctx context.Context) error {
 		group.Go(func() error { return p.pair(ctx, c.gateway) })
 	}
 	return group.Wait()
-}
-
-// meet plays one tap and returns both halves, which both pins keep.
-func meet(m meeting) (halfA, halfB Signed, err error) {
-	if halfA, err = m.sideA.Sign(m.sideB.Hello(), m.a.clock(m.at)); err != nil {
-		return
-	}
-	if halfB, err = m.sideB.Sign(m.sideA.Hello(), m.b.clock(m.at)); err != nil {
-		return
-	}
-	if err = m.sideA.Check(m.sideB.Hello(), halfB); err != nil {
-		return
-	}
-	return halfA, halfB, m.sideB.Check(m.sideA.Hello(), halfA)
 }

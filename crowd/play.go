@@ -9,9 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/status"
 
+	"pinfold/client"
 	"pinfold/internal/fact"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
@@ -75,7 +74,7 @@ func (c *Crowd) play(ctx context.Context) (report, error) {
 // meeting is a tap whose two pins have approached each other.
 type meeting struct {
 	a, b         *phone
-	sideA, sideB *Side
+	sideA, sideB *client.Side
 	at           fact.UnixMilli
 }
 
@@ -119,15 +118,14 @@ func (g *game) walk(ctx context.Context, walks []Walk) error {
 		if err := g.room.Acquire(ctx, 1); err != nil {
 			return err
 		}
-		first := fact.Slot(int64(Midnight.Add(w.Begin)) / fact.SlotLength.Milliseconds())
-		g.hand(p, p.pin.Count(first, w.Steps))
+		g.hand(p, p.pin.Count(client.SlotAt(Midnight.Add(w.Begin)), w.Steps))
 	}
 	return nil
 }
 
 func (g *game) tap(ctx context.Context, meetings <-chan meeting) error {
 	for m := range meetings {
-		halfA, halfB, err := meet(m)
+		halfA, halfB, err := client.Tap(m.sideA, m.sideB, m.a.clock(m.at), m.b.clock(m.at))
 		if err != nil {
 			return err
 		}
@@ -138,7 +136,7 @@ func (g *game) tap(ctx context.Context, meetings <-chan meeting) error {
 }
 
 // hand gives a phone what its pin holds, its own statement first.
-func (g *game) hand(p *phone, statements ...Signed) {
+func (g *game) hand(p *phone, statements ...client.Signed) {
 	if p.put(statements[:min(p.carries(), len(statements))]) {
 		g.online <- p // has room for every phone
 	}
@@ -164,7 +162,7 @@ func (g *game) deliver(ctx context.Context) error {
 	return nil
 }
 
-func (g *game) answered(s Signed, a *gatewayv1.Answer) {
+func (g *game) answered(s client.Signed, a *gatewayv1.Answer) {
 	if g.crowd.config.Answered != nil {
 		g.crowd.config.Answered(s.Statement, a)
 	}
@@ -203,14 +201,4 @@ func (p pace) wait(ctx context.Context, at time.Duration) error {
 		return nil
 	}
 	return sleep(ctx, time.Until(p.began.Add(time.Duration(float64(at-p.first)/p.speed))))
-}
-
-// reasonOf returns the name of the reason that a gateway's error carries, or "".
-func reasonOf(err error) string {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pinfold/client"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	logv1 "pinfold/proto/pinfold/log/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
@@ -46,7 +47,7 @@ func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	s, err := Summarize(ctx, c.gateway, report.lastSeq)
+	s, err := Summarize(ctx, gatewayv1.NewGatewayServiceClient(c.config.Gateway), report.lastSeq)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -61,7 +62,7 @@ func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 func Summarize(ctx context.Context, gateway gatewayv1.GatewayServiceClient, minSeq uint64) (Summary, error) {
 	var outcomes *tapv1.GetOutcomesResponse
 	var totals *rewardsv1.GetTotalsResponse
-	err := persist(ctx, func(ctx context.Context) (err error) {
+	err := client.Persist(ctx, func(ctx context.Context) (err error) {
 		if outcomes, err = gateway.GetOutcomes(ctx, tapv1.GetOutcomesRequest_builder{MinSeq: minSeq}.Build()); err != nil {
 			return err
 		}
@@ -70,7 +71,7 @@ func Summarize(ctx context.Context, gateway gatewayv1.GatewayServiceClient, minS
 		}
 		_, err = gateway.ListStepsLeaderboard(ctx, stepsv1.ListLeaderboardRequest_builder{MinSeq: minSeq, PageSize: 1}.Build())
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return Summary{}, fmt.Errorf("summary: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"pinfold/client"
 	"pinfold/internal/fact"
 	"pinfold/internal/serve"
 	"pinfold/internal/statement"
@@ -276,12 +277,15 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // numbered returns statements that a pin signed: halves, with a number that can be read.
-func numbered(t testing.TB, n int) []Signed {
+func numbered(t testing.TB, n int) []client.Signed {
 	t.Helper()
-	a, b := newTestPin(1), newTestPin(2)
-	list := make([]Signed, n)
+	a, b := client.NewPin(), client.NewPin()
+	list := make([]client.Signed, n)
 	for i := range list {
-		_, _, list[i], _ = tapOf(t, a, b)
+		var err error
+		if list[i], _, err = client.Tap(a.Approach(), b.Approach(), Midnight, Midnight); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"pinfold/client"
 	"pinfold/crowd"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
@@ -112,8 +113,8 @@ func conferenceLog(b *testing.B, contacts crowd.Contacts) (eventlog.Log, fact.Se
 	return log, last
 }
 
-func halvesOf(b *testing.B, x, y person) [2]crowd.Signed {
+func halvesOf(b *testing.B, x, y person) [2]client.Signed {
 	b.Helper()
 	halfX, halfY := tapPins(b, x, y)
-	return [2]crowd.Signed{halfX, halfY}
+	return [2]client.Signed{halfX, halfY}
 }

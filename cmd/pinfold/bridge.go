@@ -14,16 +14,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"pinfold/client"
 	"pinfold/client/link"
 	"pinfold/firmware/host"
 	"pinfold/internal/fact"
 	"pinfold/internal/file"
-	"pinfold/internal/serve"
 	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	pinv1 "pinfold/proto/pinfold/pin/v1"
@@ -60,26 +58,26 @@ func (c *bridgeCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	defer b.conn.Close()
+	defer b.gateway.Close()
 	return b.run(s.ctx)
 }
 
-// open returns the bridge, whose conn is to be closed.
+// open returns the bridge, whose gateway is to be closed.
 func (c *bridgeCommand) open(s *session) (*bridge, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
 		return nil, err
 	}
-	// As it is by default, a gateway that was away for long would be looked for once in two minutes.
-	conn, err := dialPlain(c.Gateway, grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: bridgeCall, Backoff: backoff.Config{
-		BaseDelay: bridgeFirstPause, Multiplier: 2, Jitter: 0.2, MaxDelay: bridgeLastPause,
-	}}))
+	wearer, err := client.ParseWearerID(c.Wearer)
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := client.Dial(c.Gateway)
 	if err != nil {
 		return nil, err
 	}
 	return &bridge{
-		session: s, config: *c, zone: zone, poll: bridgePoll, timeEvery: bridgeTimeEvery, conn: conn,
-		gateway: gatewayv1.NewGatewayServiceClient(conn), operator: gatewayv1.NewOperatorServiceClient(conn),
+		session: s, config: *c, wearer: wearer, zone: zone, poll: bridgePoll, timeEvery: bridgeTimeEvery, gateway: gateway,
 	}, nil
 }
 
@@ -87,19 +85,17 @@ func (c *bridgeCommand) open(s *session) (*bridge, error) {
 type bridge struct {
 	session   *session
 	config    bridgeCommand
+	wearer    fact.WearerID
 	zone      *time.Location
 	poll      time.Duration // how often the pin is looked into that has said nothing
 	timeEvery time.Duration // how often the pin is told the time
-	conn      *grpc.ClientConn
-	gateway   gatewayv1.GatewayServiceClient
-	operator  gatewayv1.OperatorServiceClient
+	gateway   *client.Gateway
 }
 
 const (
 	bridgePoll       = 30 * time.Second
 	bridgeFirstPause = 50 * time.Millisecond
 	bridgeLastPause  = 5 * time.Second
-	bridgeCall       = 20 * time.Second // what one call may take
 	// A pin's clock may drift by some seconds in a day.
 	bridgeTimeEvery = 10 * time.Minute
 )
@@ -221,42 +217,20 @@ func (p *pinned) same(info *pinv1.Info, err error) error {
 
 // persist makes a call to the gateway until it succeeds, or its error is not one that passes, or the pin goes away.
 func (p *pinned) persist(ctx context.Context, what string, call func(context.Context) error) error {
-	for pause := bridgeFirstPause; ; pause = min(2*pause, bridgeLastPause) {
-		limited, cancel := context.WithTimeout(ctx, bridgeCall)
-		err := call(limited)
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !passes(err):
-			return fmt.Errorf("%s: %w", what, err)
-		}
+	err := client.Persist(ctx, call, func(err error) {
 		p.session.logger.Warn("the gateway is away, trying again", "call", what, "error", err)
-		if !wait(ctx, pause) {
-			return ctx.Err()
-		}
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-}
-
-// passes reports whether a call that failed so may succeed later.
-func passes(err error) bool {
-	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
-		return true
-	}
-	return false
+	return err
 }
 
 // makeReady registers the pin if it is asked to, and pairs it if this phone has not.
 func (p *pinned) makeReady(ctx context.Context) error {
 	if p.config.Register {
 		if err := p.persist(ctx, "register the pin", func(ctx context.Context) error {
-			_, err := p.operator.RegisterPins(ctx, gatewayv1.RegisterPinsRequest_builder{Pins: []*gatewayv1.Registration{
-				gatewayv1.Registration_builder{Pin: p.id.String(), PublicKey: p.key[:]}.Build(),
-			}}.Build())
-			return err
+			return p.gateway.Register(ctx, p.key)
 		}); err != nil {
 			return cannotHelp(err)
 		}
@@ -317,14 +291,13 @@ func (p *pinned) pair(ctx context.Context) error {
 // tryPair asks for one press. Without an error it returns false if it is to be asked for again.
 func (p *pinned) tryPair(ctx context.Context) (paired bool, err error) {
 	var challenge fact.Challenge
-	if err := p.persist(ctx, "begin pairing", func(ctx context.Context) error {
-		begun, err := p.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: p.config.Wearer}.Build())
-		copy(challenge[:], begun.GetChallenge())
+	if err := p.persist(ctx, "begin pairing", func(ctx context.Context) (err error) {
+		challenge, err = p.gateway.BeginPairing(ctx, p.wearer)
 		return err
 	}); err != nil {
 		return false, cannotHelp(err)
 	}
-	proof, err := p.phone.Prove(ctx, challenge, func() {
+	answer, err := p.phone.Prove(ctx, challenge, func() {
 		fmt.Fprintf(p.session.stderr, "Press the button of pin %v to pair it.\n", p.id)
 	})
 	if fault, ok := errors.AsType[*link.FaultError](err); ok && fault.Fault == pinv1.Fault_FAULT_NOT_PRESSED {
@@ -333,14 +306,12 @@ func (p *pinned) tryPair(ctx context.Context) (paired bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	proof := signedOf(answer)
 	if err := p.checkProof(proof, challenge); err != nil {
 		return false, err
 	}
-	err = p.persist(ctx, "pair the pin", func(ctx context.Context) error {
-		_, err := p.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.GetStatement(), Signature: proof.GetSignature()}.Build())
-		return err
-	})
-	if serve.Reason(err) == "CHALLENGE_EXPIRED" {
+	err = p.persist(ctx, "pair the pin", func(ctx context.Context) error { return p.gateway.PairPin(ctx, proof) })
+	if client.ReasonOf(err) == gatewayv1.Reason_REASON_CHALLENGE_EXPIRED {
 		return false, nil // the gateway was started again, or the button took long
 	}
 	return err == nil, cannotHelp(err)
@@ -348,16 +319,27 @@ func (p *pinned) tryPair(ctx context.Context) (paired bool, err error) {
 
 // checkProof returns an error if the pin has not proved what it was asked to. The gateway would say that it is no use to
 // try again, or pair another pin.
-func (p *pinned) checkProof(m *pinv1.Proof, challenge fact.Challenge) error {
-	proof, err := statement.ParseProof(m.GetStatement())
-	if err != nil {
+func (p *pinned) checkProof(signed client.Signed, challenge fact.Challenge) error {
+	if err := signed.Verify(p.key); err != nil {
 		return err
 	}
-	if len(m.GetSignature()) != len(fact.Signature{}) || proof.Pin != p.id || proof.Challenge != challenge ||
-		!statement.Verify(p.key, m.GetStatement(), fact.Signature(m.GetSignature())) {
-		return fmt.Errorf("the proof is not one of pin %v for the challenge %x", p.id, challenge)
+	if proof, err := statement.ParseProof(signed.Statement); err != nil || proof.Challenge != challenge {
+		return fmt.Errorf("the proof of pin %v is not one for the challenge %x", p.id, challenge)
 	}
 	return nil
+}
+
+// signedOf returns what a pin signed. A signature that has not 64 bytes is no valid one, whatever is made of it.
+func signedOf(said interface {
+	GetStatement() []byte
+	GetSignature() []byte
+},
+) client.Signed {
+	signed := client.Signed{Statement: said.GetStatement()}
+	if len(said.GetSignature()) == len(signed.Signature) {
+		signed.Signature = client.Signature(said.GetSignature())
+	}
+	return signed
 }
 
 // carry delivers what the pin holds, at once, each time that it says it holds more, and now and then: what it says may be
@@ -418,75 +400,57 @@ func (p *pinned) deliverAll(ctx context.Context) (later bool, err error) {
 }
 
 func (p *pinned) deliver(ctx context.Context, held []*pinv1.Statement) ([]*gatewayv1.Answer, error) {
-	b := gatewayv1.DeliverRequest_builder{Carrier: p.id.String()}
+	var statements []client.Signed
 	for _, s := range held {
-		b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.GetStatement(), Signature: s.GetSignature()}.Build())
+		statements = append(statements, signedOf(s))
 	}
-	var answers []*gatewayv1.Answer
-	err := p.persist(ctx, "deliver", func(ctx context.Context) error {
-		r, err := p.gateway.Deliver(ctx, b.Build())
-		answers = r.GetAnswers()
+	var delivered *gatewayv1.DeliverResponse
+	err := p.persist(ctx, "deliver", func(ctx context.Context) (err error) {
+		delivered, err = p.gateway.Deliver(ctx, p.id, statements...)
 		return err
 	})
-	if err == nil && len(answers) != len(held) {
-		err = fmt.Errorf("deliver: %d answers to %d statements", len(answers), len(held))
-	}
-	return answers, err
+	return delivered.GetAnswers(), err
 }
 
 // settle returns the records that the gateway has stored or refused for good, and whether the pin is not paired.
 func (p *pinned) settle(held []*pinv1.Statement, answers []*gatewayv1.Answer) (done []uint32, unpaired bool) {
 	for i, a := range answers {
+		refused := client.Refusal(a)
 		switch {
-		case a.GetStatus() == gatewayv1.Status_STATUS_ACCEPTED, a.GetStatus() == gatewayv1.Status_STATUS_ALREADY_ACCEPTED:
+		case refused == nil:
 			p.session.logger.Info("delivered", "record", held[i].GetRecord(), "seq", a.GetSeq())
 			if ahead := a.GetClockAheadMs(); ahead > 0 {
 				p.session.logger.Warn("the pin's clock was ahead of the gateway's: is this machine's?",
 					"record", held[i].GetRecord(), "ahead", time.Duration(ahead)*time.Millisecond)
 			}
 			done = append(done, held[i].GetRecord())
-		case a.GetStatus() == gatewayv1.Status_STATUS_REFUSED && !a.GetRetry():
+		case !client.Passes(refused):
 			p.session.logger.Warn("refused", "record", held[i].GetRecord(), "reason", a.GetReason(), "detail", a.GetDetail())
 			done = append(done, held[i].GetRecord())
-		default: // to be tried again, or nothing that this program knows: the pin keeps it
+		default: // the pin keeps it
 			p.session.logger.Warn("not now", "record", held[i].GetRecord(), "reason", a.GetReason(), "detail", a.GetDetail())
-			unpaired = unpaired || a.GetReason() == gatewayv1.Reason_REASON_UNPAIRED_PIN && p.signed(held[i])
+			author, err := signedOf(held[i]).Author()
+			unpaired = unpaired || a.GetReason() == gatewayv1.Reason_REASON_UNPAIRED_PIN && err == nil && author == p.id
 		}
 	}
 	return done, unpaired
 }
 
-// signed reports whether the statement is this pin's own. The author's id follows the magic in all of them.
-func (p *pinned) signed(s *pinv1.Statement) bool {
-	b := s.GetStatement()
-	return len(b) >= 12 && fact.PinID(b[4:12]) == p.id
-}
-
 // showFaces tells the pin what to show, as often as that changes.
 func (p *pinned) showFaces(ctx context.Context) error {
-	for pause := bridgeFirstPause; ; pause = min(2*pause, bridgeLastPause) {
-		stream, err := p.gateway.WatchFace(ctx, gatewayv1.GetFaceRequest_builder{Wearer: p.config.Wearer}.Build(), grpc.WaitForReady(true))
-		for err == nil {
-			var face *gatewayv1.Face
-			if face, err = stream.Recv(); err != nil {
-				break
-			}
-			err := p.same(p.phone.SetFace(ctx, faceOf(face)))
-			if fault, ok := errors.AsType[*link.FaultError](err); ok { // what the pin holds is delivered all the same
-				p.session.logger.Warn("the pin does not take the face", "error", fault)
-			} else if err != nil {
-				return err
-			}
-			pause = bridgeFirstPause
+	for face, err := range p.gateway.Watch(ctx, p.wearer, 0) {
+		if err != nil {
+			p.session.logger.Warn("the face's stream ended, watching again", "error", err)
+			continue
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		p.session.logger.Warn("the face's stream ended, watching again", "error", err)
-		if !wait(ctx, pause) {
-			return ctx.Err()
+		err := p.same(p.phone.SetFace(ctx, faceOf(face)))
+		if fault, ok := errors.AsType[*link.FaultError](err); ok { // what the pin holds is delivered all the same
+			p.session.logger.Warn("the pin does not take the face", "error", fault)
+		} else if err != nil {
+			return err
 		}
 	}
+	return ctx.Err()
 }
 
 // faceOf is the gateway's face in the words of the phone link.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"pinfold/client"
 	"pinfold/client/link"
 	"pinfold/crowd"
 	"pinfold/internal/fact"
@@ -78,7 +79,7 @@ type softPin struct {
 	path string // of its socket
 
 	conn    net.Conn // nil = no phone is there
-	key     *crowd.Pin
+	key     *client.Pin
 	held    []*pinv1.Statement
 	last    uint32 // record
 	clock   bool   // it was set since the pin was started
@@ -137,7 +138,7 @@ func newSoftPin(t *testing.T, p person, prepare ...func(*softPin)) *softPin {
 func neverPressed(p *softPin) { p.presses = false }
 
 // holding prepares a pin that holds statements.
-func holding(statements ...crowd.Signed) func(*softPin) {
+func holding(statements ...client.Signed) func(*softPin) {
 	return func(p *softPin) { p.hold(statements...) }
 }
 
@@ -263,8 +264,8 @@ func (p *softPin) give(request uint32, f *pinv1.Fetch) {
 // press presses the button, and gives the proof that the pin waits with.
 func (p *softPin) press() {
 	if p.prompt != nil {
-		raw, sig := p.key.Prove(challengeOf(p.prompt), crowd.Midnight)
-		p.say(pinv1.FromPin_builder{Request: p.prompt.GetRequest(), Proof: pinv1.Proof_builder{Statement: raw, Signature: sig[:]}.Build()})
+		proof := p.key.Prove(challengeOf(p.prompt), crowd.Midnight)
+		p.say(pinv1.FromPin_builder{Request: p.prompt.GetRequest(), Proof: pinv1.Proof_builder{Statement: proof.Statement, Signature: proof.Signature[:]}.Build()})
 		p.prompt = nil
 	}
 }
@@ -278,7 +279,7 @@ func (p *softPin) prove(m *pinv1.ToPin, raw, sig []byte) {
 func challengeOf(m *pinv1.ToPin) fact.Challenge { return fact.Challenge(m.GetProve().GetChallenge()) }
 
 // hold keeps statements until they are acknowledged, and says nothing of them.
-func (p *softPin) hold(statements ...crowd.Signed) {
+func (p *softPin) hold(statements ...client.Signed) {
 	for _, s := range statements {
 		p.last++
 		p.held = append(p.held, pinv1.Statement_builder{Record: p.last, Statement: s.Statement, Signature: s.Signature[:]}.Build())
@@ -286,7 +287,7 @@ func (p *softPin) hold(statements ...crowd.Signed) {
 }
 
 // take does so and says it.
-func (p *softPin) take(statements ...crowd.Signed) {
+func (p *softPin) take(statements ...client.Signed) {
 	p.change(func() {
 		p.hold(statements...)
 		p.announce()
@@ -400,7 +401,7 @@ func remembered(t *testing.T, p person) string {
 }
 
 // checkStored checks that the gateway knows these statements as stored.
-func (w *world) checkStored(t *testing.T, carrier *crowd.Pin, statements ...crowd.Signed) {
+func (w *world) checkStored(t *testing.T, carrier *client.Pin, statements ...client.Signed) {
 	t.Helper()
 	r, err := w.deliver(t.Context(), carrier, statements...)
 	if err != nil {
@@ -466,12 +467,12 @@ func TestBridgeDelivers(t *testing.T) {
 	forged := own
 	forged.Signature[0] ^= 1
 	steps := alice.pin.Count(1, []uint16{100})
-	good := []crowd.Signed{own, peers, steps}
+	good := []client.Signed{own, peers, steps}
 	for range 40 {
 		a, b := tapPins(t, alice, bob)
 		good = append(good, a, b)
 	}
-	bad := []crowd.Signed{forged, {}, alice.pin.SignRaw(own.Statement[:71])}
+	bad := []client.Signed{forged, {}, alice.pin.SignRaw(own.Statement[:71])}
 	pin := newSoftPin(t, alice, holding(early), holding(bad...), holding(good...))
 	startBridge(t, pin, w.at.Gateway, alice, remembered(t, alice))
 
@@ -524,7 +525,7 @@ func TestBridgeLooks(t *testing.T) {
 			t.Error(err)
 			return exitFailed
 		}
-		defer bridge.conn.Close()
+		defer bridge.gateway.Close()
 		bridge.poll, bridge.timeEvery = 10*time.Millisecond, 10*time.Millisecond
 		return exitCodeOf(bridge.run(ctx))
 	})
@@ -874,26 +875,24 @@ func TestBridgeNonsense(t *testing.T) {
 		}},
 		"a proof of nothing": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) { p.prove(m, nil, nil) }},
 		"a proof for another challenge": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) {
-			raw, sig := p.key.Prove(fact.Challenge{1}, crowd.Midnight)
-			p.prove(m, raw, sig[:])
+			proof := p.key.Prove(fact.Challenge{1}, crowd.Midnight)
+			p.prove(m, proof.Statement, proof.Signature[:])
 		}},
 		"a proof without a signature": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) {
-			raw, _ := p.key.Prove(challengeOf(m), crowd.Midnight)
-			p.prove(m, raw, nil)
+			p.prove(m, p.key.Prove(challengeOf(m), crowd.Midnight).Statement, nil)
 		}},
 		"a proof with a wrong signature": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) {
-			raw, sig := p.key.Prove(challengeOf(m), crowd.Midnight)
-			sig[0] ^= 1
-			p.prove(m, raw, sig[:])
+			proof := p.key.Prove(challengeOf(m), crowd.Midnight)
+			proof.Signature[0] ^= 1
+			p.prove(m, proof.Statement, proof.Signature[:])
 		}},
 		"another pin's proof": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) {
-			raw, sig := bob.pin.Prove(challengeOf(m), crowd.Midnight)
-			p.prove(m, raw, sig[:])
+			proof := bob.pin.Prove(challengeOf(m), crowd.Midnight)
+			p.prove(m, proof.Statement, proof.Signature[:])
 		}},
 		"a proof in another pin's name": {(*pinv1.ToPin).HasProve, func(p *softPin, m *pinv1.ToPin) {
-			raw, _ := bob.pin.Prove(challengeOf(m), crowd.Midnight)
-			sig := p.key.SignRaw(raw).Signature
-			p.prove(m, raw, sig[:])
+			proof := p.key.SignRaw(bob.pin.Prove(challengeOf(m), crowd.Midnight).Statement)
+			p.prove(m, proof.Statement, proof.Signature[:])
 		}},
 		"half a frame and the end": {(*pinv1.ToPin).HasFetch, func(p *softPin, _ *pinv1.ToPin) {
 			p.sayBytes([]byte{0x7E, 0x08, 0x01})
@@ -905,7 +904,7 @@ func TestBridgeNonsense(t *testing.T) {
 		own, peers := tapPins(t, alice, bob)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			checkNonsense(t, w, alice, []crowd.Signed{own, peers}, func(p *softPin, m *pinv1.ToPin) bool {
+			checkNonsense(t, w, alice, []client.Signed{own, peers}, func(p *softPin, m *pinv1.ToPin) bool {
 				if tt.when(m) {
 					tt.say(p, m)
 				}
@@ -915,7 +914,7 @@ func TestBridgeNonsense(t *testing.T) {
 	}
 }
 
-func checkNonsense(t *testing.T, w *world, alice person, held []crowd.Signed, nonsense bend) {
+func checkNonsense(t *testing.T, w *world, alice person, held []client.Signed, nonsense bend) {
 	t.Helper()
 	pin := newSoftPin(t, alice, holding(held...), bent(nonsense))
 	b := startBridge(t, pin, w.at.Gateway, alice, t.TempDir(), "--register")

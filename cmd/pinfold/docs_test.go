@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"pinfold/client"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
 
@@ -23,13 +24,10 @@ func readText(t *testing.T, path string) string {
 	return string(b)
 }
 
-// TestExampleInDocs compares the client in docs/api.md with the code that is compiled.
+// TestExampleInDocs compares the app in docs/api.md with the program that is built.
 func TestExampleInDocs(t *testing.T) {
-	source := readText(t, "tap.go")
-	_, source, _ = strings.Cut(source, "// example:begin\n")
-	source, _, found := strings.Cut(source, "// example:end")
-	if !found || !strings.Contains(readText(t, "../../docs/api.md"), strings.TrimSpace(source)) {
-		t.Error("docs/api.md does not hold the code between example:begin and example:end of tap.go")
+	if !strings.Contains(readText(t, "../../docs/api.md"), "```go\n"+readText(t, "../../examples/tap/main.go")+"```\n") {
+		t.Error("docs/api.md does not hold examples/tap/main.go")
 	}
 }
 
@@ -65,7 +63,7 @@ func TestCallsInDocs(t *testing.T) {
 // TestTapOnce runs the example.
 func TestTapOnce(t *testing.T) {
 	w := startUp(t, t.TempDir())
-	faces, err := tapOnce(t.Context(), w.conn)
+	faces, err := tapOnce(t.Context(), client.New(w.conn))
 	if err != nil {
 		t.Fatal(err)
 	}

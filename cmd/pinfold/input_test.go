@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"pinfold/client"
 	"pinfold/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/serve"
@@ -46,23 +47,23 @@ func TestBadStatements(t *testing.T) {
 	good, _ := tapPins(t, alice, bob)
 	byUnpaired, withUnpaired := tapPins(t, unpaired, alice)
 	byStranger, withStranger := tapPins(t, stranger, alice)
-	edit := func(change func(b []byte) []byte) crowd.Signed {
+	edit := func(change func(b []byte) []byte) client.Signed {
 		return alice.pin.SignRaw(change(bytes.Clone(good.Statement)))
 	}
 	forged := good
 	forged.Signature[0] ^= 1
 	ahead := fact.UnixMilli(time.Now().Add(time.Hour).UnixMilli())
-	report := func(slot fact.Slot, steps ...uint16) crowd.Signed {
+	report := func(slot fact.Slot, steps ...uint16) client.Signed {
 		return alice.pin.SignRaw(statement.AppendStepReport(nil, fact.StepReport{Pin: alice.pin.ID(), Counter: 9, FirstSlot: slot, Steps: steps}))
 	}
 
 	before, _ := w.logEnd(t)
 	for name, tt := range map[string]struct {
-		statement crowd.Signed
+		statement client.Signed
 		reason    gatewayv1.Reason
 		retry     bool
 	}{
-		"empty":               {crowd.Signed{}, gatewayv1.Reason_REASON_UNKNOWN_MAGIC, false},
+		"empty":               {client.Signed{}, gatewayv1.Reason_REASON_UNKNOWN_MAGIC, false},
 		"unknown magic":       {edit(func(b []byte) []byte { b[3] = '9'; return b }), gatewayv1.Reason_REASON_UNKNOWN_MAGIC, false},
 		"too short":           {edit(func(b []byte) []byte { return b[:71] }), gatewayv1.Reason_REASON_MALFORMED, false},
 		"too long":            {edit(func(b []byte) []byte { return append(b, 0) }), gatewayv1.Reason_REASON_MALFORMED, false},
@@ -107,9 +108,8 @@ func TestBadStatements(t *testing.T) {
 	}
 }
 
-func proofOf(p person) crowd.Signed {
-	raw, sig := p.pin.Prove(fact.Challenge{1}, crowd.Midnight)
-	return crowd.Signed{Statement: raw, Signature: sig}
+func proofOf(p person) client.Signed {
+	return p.pin.Prove(fact.Challenge{1}, crowd.Midnight)
 }
 
 // TestClockAhead: a pin whose clock is 60 days ahead makes friends like any other, and its phone hears of the clock.
@@ -162,7 +162,7 @@ func TestBadCalls(t *testing.T) {
 		detail string
 	}{
 		"an upload of 10,000": {func() error {
-			_, err := w.deliver(t.Context(), alice.pin, slices.Repeat([]crowd.Signed{half}, 10_000)...)
+			_, err := w.deliver(t.Context(), alice.pin, slices.Repeat([]client.Signed{half}, 10_000)...)
 			return err
 		}, codes.InvalidArgument, "UPLOAD_TOO_LARGE", "at most 500"},
 		"a carrier that is no pin": {func() error {

@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"pinfold/crowd"
-	"pinfold/internal/fact"
+	"pinfold/client"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	tap "pinfold/services/tap/server"
 )
@@ -30,14 +25,14 @@ func (c *tapCommand) Run(s *session) error {
 	if c.NATS != "" {
 		return serviceFlags{c.storeFlags, natsFlags{c.NATS}}.serve(s, "tap", c.Listen, c.Admin, tap.Run)
 	}
-	conn, err := dialPlain(c.Gateway)
+	gateway, err := client.Dial(c.Gateway)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer gateway.Close()
 	ctx, cancel := context.WithTimeout(s.ctx, tapTimeout)
 	defer cancel()
-	faces, err := tapOnce(ctx, conn)
+	faces, err := tapOnce(ctx, gateway)
 	if err != nil {
 		return fmt.Errorf("gateway at %s: %w", c.Gateway, err)
 	}
@@ -47,73 +42,42 @@ func (c *tapCommand) Run(s *session) error {
 // tapTimeout bounds all that two pins do.
 const tapTimeout = 15 * time.Second
 
-// example:begin
-
 // tapOnce makes two wearers with a pin each, lets the pins tap, delivers both halves, and returns both faces.
-func tapOnce(ctx context.Context, conn grpc.ClientConnInterface) (faces [2]*gatewayv1.Face, err error) {
-	gateway := gatewayv1.NewGatewayServiceClient(conn)
-	operator := gatewayv1.NewOperatorServiceClient(conn)
-
-	var wearers [2]fact.WearerID
-	var pins [2]*crowd.Pin
-	for i := range pins {
-		// A wearer is a random id. A pin's key never leaves the pin; this one is made of random bytes.
-		var secret [32]byte
-		_, _ = rand.Read(wearers[i][:])
-		_, _ = rand.Read(secret[:])
-		pins[i] = crowd.NewPin(secret)
-
-		// The operator registers the pin, by its id and its public key.
-		key := pins[i].Key()
-		if _, err := operator.RegisterPins(ctx, gatewayv1.RegisterPinsRequest_builder{
-			Pins: []*gatewayv1.Registration{gatewayv1.Registration_builder{Pin: pins[i].ID().String(), PublicKey: key[:]}.Build()},
-		}.Build()); err != nil {
-			return faces, err
-		}
-		// The phone asks for a challenge, the pin signs it after a press of its button, and it is the wearer's.
-		begun, err := gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: wearers[i].String()}.Build())
+func tapOnce(ctx context.Context, gateway *client.Gateway) (faces [2]*gatewayv1.Face, err error) {
+	wearers := [2]client.WearerID{client.NewWearerID(), client.NewWearerID()}
+	pins := [2]*client.Pin{client.NewPin(), client.NewPin()}
+	if err := gateway.Register(ctx, pins[0].Key(), pins[1].Key()); err != nil {
+		return faces, err
+	}
+	for i, pin := range pins {
+		challenge, err := gateway.BeginPairing(ctx, wearers[i])
 		if err != nil {
 			return faces, err
 		}
-		proof, signature := pins[i].Prove(fact.Challenge(begun.GetChallenge()), fact.UnixMilli(time.Now().UnixMilli()))
-		if _, err := gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof, Signature: signature[:]}.Build()); err != nil {
+		if err := gateway.PairPin(ctx, pin.Prove(challenge, client.Now())); err != nil {
 			return faces, err
 		}
 	}
-
-	// The pins tap: each says hello, and signs its half once the other's hello is there.
-	sides := [2]*crowd.Side{pins[0].Approach(), pins[1].Approach()}
-	now := fact.UnixMilli(time.Now().UnixMilli())
-	var lastSeq uint64
-	for i := range sides {
-		half, err := sides[i].Sign(sides[1-i].Hello(), now)
-		if err != nil {
-			return faces, err
-		}
-		// Each phone delivers its own pin's half. Accepted means that the log has stored it durably.
-		delivered, err := gateway.Deliver(ctx, gatewayv1.DeliverRequest_builder{
-			Carrier:    pins[i].ID().String(),
-			Statements: []*gatewayv1.SignedStatement{gatewayv1.SignedStatement_builder{Statement: half.Statement, Signature: half.Signature[:]}.Build()},
-		}.Build())
-		if err != nil {
-			return faces, err
-		}
-		if a := delivered.GetAnswers()[0]; a.GetStatus() == gatewayv1.Status_STATUS_REFUSED {
-			return faces, errors.New(a.GetReason().String() + ": " + a.GetDetail())
-		}
-		lastSeq = delivered.GetSeq()
+	one, other, err := client.Tap(pins[0].Approach(), pins[1].Approach(), client.Now(), client.Now())
+	if err != nil {
+		return faces, err
 	}
-
-	// With the sequence of the last half as min_seq, the answer reflects all that followed from it.
-	for i := range faces {
-		if faces[i], err = gateway.GetFace(ctx, gatewayv1.GetFaceRequest_builder{Wearer: wearers[i].String(), MinSeq: lastSeq}.Build()); err != nil {
+	delivered, err := gateway.Deliver(ctx, pins[0].ID(), one, other)
+	if err != nil {
+		return faces, err
+	}
+	for _, answer := range delivered.GetAnswers() {
+		if err := client.Refusal(answer); err != nil {
+			return faces, err
+		}
+	}
+	for i, wearer := range wearers {
+		if faces[i], err = gateway.Face(ctx, wearer, delivered.GetSeq()); err != nil {
 			return faces, err
 		}
 	}
 	return faces, nil
 }
-
-// example:end
 
 func (s *session) printFaces(faces [2]*gatewayv1.Face) error {
 	type line struct {

@@ -12,11 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"pinfold/audit"
+	"pinfold/client"
 	"pinfold/crowd"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
@@ -247,12 +247,12 @@ var serviceNames = []string{"gateway", "tap", "rewards", "steps"}
 // person is a wearer with a registered and paired pin.
 type person struct {
 	wearer fact.WearerID
-	pin    *crowd.Pin
+	pin    *client.Pin
 }
 
 func newPerson(i int) person {
 	secret := sha256.Sum256(fmt.Appendf(nil, "person %d", i))
-	return person{wearer: fact.WearerID(secret[:16]), pin: crowd.NewPin(secret)}
+	return person{wearer: fact.WearerID(secret[:16]), pin: client.RestorePin(secret, 0)}
 }
 
 // enrol registers the pins of people and pairs them.
@@ -272,24 +272,24 @@ func (w *world) enrol(t testing.TB, people ...person) {
 	}
 }
 
-func registration(p *crowd.Pin) *gatewayv1.Registration {
+func registration(p *client.Pin) *gatewayv1.Registration {
 	key := p.Key()
 	return gatewayv1.Registration_builder{Pin: p.ID().String(), PublicKey: key[:]}.Build()
 }
 
-func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *crowd.Pin) error {
+func (w *world) pair(ctx context.Context, wearer fact.WearerID, pin *client.Pin) error {
 	c, err := w.gateway.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: wearer.String()}.Build())
 	if err != nil {
 		return err
 	}
-	raw, sig := pin.Prove(fact.Challenge(c.GetChallenge()), fact.UnixMilli(time.Now().UnixMilli()))
-	paired, err := w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	proof := pin.Prove(fact.Challenge(c.GetChallenge()), client.Now())
+	paired, err := w.gateway.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.Statement, Signature: proof.Signature[:]}.Build())
 	w.seq = max(w.seq, paired.GetSeq())
 	return err
 }
 
 // tap lets two people tap their pins together, and returns both halves.
-func tapPins(t testing.TB, a, b person) (halfA, halfB crowd.Signed) {
+func tapPins(t testing.TB, a, b person) (halfA, halfB client.Signed) {
 	t.Helper()
 	sideA, sideB := a.pin.Approach(), b.pin.Approach()
 	var err error
@@ -303,7 +303,7 @@ func tapPins(t testing.TB, a, b person) (halfA, halfB crowd.Signed) {
 }
 
 // deliver uploads statements by the phone of a pin.
-func (w *world) deliver(ctx context.Context, carrier *crowd.Pin, statements ...crowd.Signed) (*gatewayv1.DeliverResponse, error) {
+func (w *world) deliver(ctx context.Context, carrier *client.Pin, statements ...client.Signed) (*gatewayv1.DeliverResponse, error) {
 	b := gatewayv1.DeliverRequest_builder{Carrier: carrier.ID().String()}
 	for _, s := range statements {
 		b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.Statement, Signature: s.Signature[:]}.Build())

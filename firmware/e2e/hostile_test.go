@@ -18,8 +18,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"pinfold/client"
 	"pinfold/client/link"
-	"pinfold/crowd"
 	"pinfold/firmware/host"
 	"pinfold/internal/fact"
 	"pinfold/internal/statement"
@@ -36,7 +36,7 @@ type ear struct {
 	heard chan []byte
 
 	mu    sync.Mutex
-	hello crowd.Hello // the last one
+	hello client.Hello // the last one
 }
 
 // listen puts a station that only hears near the person's pin.
@@ -63,7 +63,7 @@ func (e *ear) hear(datagram []byte) {
 }
 
 // lastHello returns the last hello that was heard.
-func (e *ear) lastHello() crowd.Hello {
+func (e *ear) lastHello() client.Hello {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.hello
@@ -103,11 +103,11 @@ func ofKind(kind byte) func([]byte) bool {
 	return func(d []byte) bool { return d[0] == kind }
 }
 
-func helloDatagram(h crowd.Hello) []byte {
+func helloDatagram(h client.Hello) []byte {
 	return slices.Concat([]byte{helloKind}, h.Pin[:], h.Nonce[:], h.Key[:])
 }
 
-func parseHello(d []byte) (h crowd.Hello, ok bool) {
+func parseHello(d []byte) (h client.Hello, ok bool) {
 	if len(d) != 1+len(h.Pin)+len(h.Nonce)+len(h.Key) || d[0] != helloKind {
 		return h, false
 	}
@@ -117,7 +117,7 @@ func parseHello(d []byte) (h crowd.Hello, ok bool) {
 	return h, true
 }
 
-func halfDatagram(s crowd.Signed) []byte {
+func halfDatagram(s client.Signed) []byte {
 	return slices.Concat([]byte{halfKind}, s.Statement, s.Signature[:])
 }
 
@@ -146,7 +146,7 @@ func TestHostileBytes(t *testing.T) {
 		t.Logf("-seed %d, -hostile %v", seed, *hostileFor)
 		at := &attacker{rng: rand.New(rand.NewPCG(seed, 0)), ear: listen(air, a)}
 		for i := range 4 {
-			at.pins = append(at.pins, crowd.NewPin(sha256.Sum256([]byte{byte(i)})))
+			at.pins = append(at.pins, client.RestorePin(sha256.Sum256([]byte{byte(i)}), 0))
 		}
 		rounds, sent, end := 0, 0, time.Now().Add(*hostileFor)
 		for time.Now().Before(end) {
@@ -229,7 +229,7 @@ func (p *person) forget(t *testing.T) {
 type attacker struct {
 	rng  *rand.Rand
 	ear  *ear
-	pins []*crowd.Pin // that it made
+	pins []*client.Pin // that it made
 }
 
 // burst attacks both links for a while, returns how many bytes were sent, and when the pin has taken them.

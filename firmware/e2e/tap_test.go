@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"pinfold/client"
 	"pinfold/client/link"
-	"pinfold/crowd"
 	"pinfold/firmware/host"
 	"pinfold/internal/fact"
 	"pinfold/internal/statement"
@@ -118,16 +118,16 @@ func TestImpostor(t *testing.T) {
 			t.Fatal(err)
 		}
 		victim, key := fact.PinID(info.GetPin()), fact.PublicKey(info.GetPublicKey())
-		impostor := crowd.NewPin(sha256.Sum256([]byte("impostor")))
+		impostor := client.RestorePin(sha256.Sum256([]byte("impostor")), 0)
 		air := newAir(t, host.AirConfig{}, a, b)
 
 		nonce := fact.Nonce{1}
 		ear := listen(air, b)
 		b.do(t, host.Near(true))
 		first, _ := parseHello(ear.next(t, "hello", ofKind(helloKind), nil))
-		send(t, b, helloDatagram(crowd.Hello{Pin: victim, Nonce: nonce, Key: impostor.Key()}))
+		send(t, b, helloDatagram(client.Hello{Pin: victim, Nonce: nonce, Key: impostor.Key()}))
 		// The pin takes datagrams in their order: when it has answered the second hello, it has judged the first.
-		claimed := helloDatagram(crowd.Hello{Pin: victim, Nonce: nonce, Key: key})
+		claimed := helloDatagram(client.Hello{Pin: victim, Nonce: nonce, Key: key})
 		send(t, b, claimed)
 		half, ok := parseHalf(ear.next(t, "half", ofKind(halfKind), nil))
 		if !ok || half.PeerNonce != nonce || half.Nonce != first.Nonce {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
@@ -22,7 +22,7 @@ func (w *world) proves(of fact.WearerID, what evidence.Award) (*evidence.Evidenc
 	return ev, checked
 }
 
-func wearersOf(pins ...*crowd.Pin) []fact.WearerID {
+func wearersOf(pins ...*client.Pin) []fact.WearerID {
 	var all []fact.WearerID
 	for _, p := range pins {
 		all = append(all, wearerOf(p))
@@ -43,7 +43,7 @@ func TestAfterUnfriending(t *testing.T) {
 	w.meet(a, b) // silver
 	w.add(fact.Blocked{Wearer: wearerOf(d), Pin: d.ID(), Counter: 9, Other: wearerOf(a)})
 	w.meet(a, e)
-	for what, want := range map[fact.Medal][]*crowd.Pin{fact.Bronze: {c, d}, fact.Silver: {c, d, b}} {
+	for what, want := range map[fact.Medal][]*client.Pin{fact.Bronze: {c, d}, fact.Silver: {c, d, b}} {
 		ev, checked := w.proves(wearerOf(a), medal(what))
 		if got := othersIn(ev); !slices.Equal(got, wearersOf(want...)) || int(checked.Friends) != len(want) {
 			t.Errorf("%v: got %v, want %v", what, got, wearersOf(want...))
@@ -191,7 +191,7 @@ func TestSeveralByOneCause(t *testing.T) {
 	w.meet(b, d)
 	w.meet(a, b)
 	cause, indexes := fact.Seq(0), []uint32{}
-	for _, p := range []*crowd.Pin{a, b} {
+	for _, p := range []*client.Pin{a, b} {
 		for _, what := range []evidence.Award{medal(fact.Bronze), background("aquatics")} {
 			ev, checked := w.proves(wearerOf(p), what)
 			if cause == 0 {

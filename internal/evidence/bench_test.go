@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"
@@ -16,7 +16,7 @@ import (
 // and half of the halves carried in later than the next hundreds of taps.
 func benchWorld(b *testing.B) (*world, fact.WearerID) {
 	w := newWorld(b, rules.Tokyo2020())
-	var all []*crowd.Pin
+	var all []*client.Pin
 	for range 180 {
 		all = append(all, w.wearer())
 	}

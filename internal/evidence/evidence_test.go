@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
@@ -23,13 +23,13 @@ type player struct {
 	*world
 	rt      *rapid.T
 	wearers []fact.WearerID
-	pinsOf  map[fact.WearerID][]*crowd.Pin
+	pinsOf  map[fact.WearerID][]*client.Pin
 }
 
 func (p *player) newWearer() {
 	pin := p.wearer()
 	p.wearers = append(p.wearers, wearerOf(pin))
-	p.pinsOf[wearerOf(pin)] = []*crowd.Pin{pin}
+	p.pinsOf[wearerOf(pin)] = []*client.Pin{pin}
 }
 
 func (p *player) two() (a, b fact.WearerID) {
@@ -41,7 +41,7 @@ func (p *player) two() (a, b fact.WearerID) {
 	return p.wearers[i], p.wearers[j]
 }
 
-func (p *player) pinOf(w fact.WearerID) *crowd.Pin {
+func (p *player) pinOf(w fact.WearerID) *client.Pin {
 	return rapid.SampledFrom(p.pinsOf[w]).Draw(p.rt, "pin")
 }
 
@@ -99,7 +99,7 @@ func TestEveryAward(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := easyRules()
 		r.StarterBackgrounds = rapid.Uint32Range(0, 2).Draw(rt, "starters")
-		p := &player{world: newWorld(t, r), rt: rt, pinsOf: map[fact.WearerID][]*crowd.Pin{}}
+		p := &player{world: newWorld(t, r), rt: rt, pinsOf: map[fact.WearerID][]*client.Pin{}}
 		for range 4 {
 			p.newWearer()
 		}

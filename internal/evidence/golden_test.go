@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
@@ -34,7 +34,7 @@ const (
 // carried by either phone and by a third one.
 func goldenWorld(t testing.TB) (*world, fact.WearerID) {
 	w := newWorld(t, easyRules())
-	var all []*crowd.Pin
+	var all []*client.Pin
 	for range 4 {
 		all = append(all, w.wearer())
 	}
@@ -45,7 +45,7 @@ func goldenWorld(t testing.TB) (*world, fact.WearerID) {
 	second := w.newPin()
 	w.add(fact.PinRegistered{Key: second.Key()})
 	w.add(w.pairing(second, who, games))
-	couriers := []*crowd.Pin{second, all[2], all[0]}
+	couriers := []*client.Pin{second, all[2], all[0]}
 	for i, p := range all[1:] {
 		w.meetBy(second, p, fact.Link(i+1), int8(-40*i), couriers[i].ID())
 	}
@@ -53,14 +53,14 @@ func goldenWorld(t testing.TB) (*world, fact.WearerID) {
 }
 
 // meetBy makes friends of two, who have no clock if the strength is not measured.
-func (w *world) meetBy(a, b *crowd.Pin, link fact.Link, rssi int8, carrier fact.PinID) {
+func (w *world) meetBy(a, b *client.Pin, link fact.Link, rssi int8, carrier fact.PinID) {
 	first, second := w.halves(a, b)
 	for i, h := range []*fact.HalfReported{&second, &first} {
 		h.Half.Link, h.Half.RSSI = link, rssi
 		if rssi == 0 {
 			h.Half.Time = 0
 		}
-		h.Signature = []*crowd.Pin{b, a}[i].SignRaw(statement.AppendHalf(nil, h.Half)).Signature
+		h.Signature = []*client.Pin{b, a}[i].SignRaw(statement.AppendHalf(nil, h.Half)).Signature
 		h.Carrier = carrier
 		w.add(*h)
 	}

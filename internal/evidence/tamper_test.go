@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
@@ -24,7 +24,7 @@ import (
 // bronzeWorld has a wearer with two friends, who thereby has the bronze medal and one background, and two strangers.
 func bronzeWorld(t testing.TB) (*world, fact.WearerID) {
 	w := newWorld(t, easyRules())
-	var all []*crowd.Pin
+	var all []*client.Pin
 	for range 5 {
 		all = append(all, w.wearer())
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/evidence"
 	"pinfold/internal/fact"
@@ -35,7 +35,7 @@ type world struct {
 	views []*view.Memory
 	next  fact.Seq     // the first that was not folded
 	index *view.Memory // with the tree
-	pins  []*crowd.Pin
+	pins  []*client.Pin
 }
 
 // easyRules let few friends earn much.
@@ -145,16 +145,16 @@ func (w *world) entries() []fact.Entry {
 }
 
 // newPin makes a pin that is not registered.
-func (w *world) newPin() *crowd.Pin {
+func (w *world) newPin() *client.Pin {
 	var secret [32]byte
 	binary.BigEndian.PutUint32(secret[:], uint32(len(w.pins)+1))
-	p := crowd.NewPin(secret)
+	p := client.RestorePin(secret, 0)
 	w.pins = append(w.pins, p)
 	return p
 }
 
 // wearer registers a pin and pairs it with a new wearer.
-func (w *world) wearer() *crowd.Pin {
+func (w *world) wearer() *client.Pin {
 	p := w.newPin()
 	w.add(fact.PinRegistered{Key: p.Key()})
 	w.add(w.pairing(p, wearerOf(p), games))
@@ -162,25 +162,25 @@ func (w *world) wearer() *crowd.Pin {
 }
 
 // wearerOf returns the wearer whose first pin it is.
-func wearerOf(p *crowd.Pin) fact.WearerID {
+func wearerOf(p *client.Pin) fact.WearerID {
 	var id fact.WearerID
 	pin := p.ID()
 	copy(id[:], pin[:])
 	return id
 }
 
-func (w *world) pairing(p *crowd.Pin, to fact.WearerID, of string) fact.PinPaired {
+func (w *world) pairing(p *client.Pin, to fact.WearerID, of string) fact.PinPaired {
 	random := [16]byte{7}
-	raw, sig := p.Prove(statement.Challenge(of, to, random), w.now)
-	proof, err := statement.ParseProof(raw)
+	signed := p.Prove(statement.Challenge(of, to, random), w.now)
+	proof, err := statement.ParseProof(signed.Statement)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return fact.PinPaired{Wearer: to, Proof: proof, Signature: sig, Random: random}
+	return fact.PinPaired{Wearer: to, Proof: proof, Signature: signed.Signature, Random: random}
 }
 
 // halves lets two pins tap.
-func (w *world) halves(a, b *crowd.Pin) (fact.HalfReported, fact.HalfReported) {
+func (w *world) halves(a, b *client.Pin) (fact.HalfReported, fact.HalfReported) {
 	w.t.Helper()
 	sideA, sideB := a.Approach(), b.Approach()
 	signedA, errA := sideA.Sign(sideB.Hello(), w.now)
@@ -191,7 +191,7 @@ func (w *world) halves(a, b *crowd.Pin) (fact.HalfReported, fact.HalfReported) {
 	return w.half(a, signedA), w.half(b, signedB)
 }
 
-func (w *world) half(p *crowd.Pin, s crowd.Signed) fact.HalfReported {
+func (w *world) half(p *client.Pin, s client.Signed) fact.HalfReported {
 	h, err := statement.ParseHalf(s.Statement)
 	if err != nil {
 		w.t.Fatal(err)
@@ -200,7 +200,7 @@ func (w *world) half(p *crowd.Pin, s crowd.Signed) fact.HalfReported {
 }
 
 // meet makes friends of two.
-func (w *world) meet(a, b *crowd.Pin) {
+func (w *world) meet(a, b *client.Pin) {
 	first, second := w.halves(a, b)
 	w.add(first)
 	w.add(second)

@@ -13,7 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/rules"
@@ -24,9 +24,9 @@ import (
 )
 
 // halves returns that many halves of one pin, which met another.
-func halves(t testing.TB, by, peer person, n int) []crowd.Signed {
+func halves(t testing.TB, by, peer person, n int) []client.Signed {
 	t.Helper()
-	list := make([]crowd.Signed, n)
+	list := make([]client.Signed, n)
 	for i := range list {
 		half, err := by.pin.Approach().Sign(peer.pin.Approach().Hello(), 0)
 		if err != nil {
@@ -37,7 +37,7 @@ func halves(t testing.TB, by, peer person, n int) []crowd.Signed {
 	return list
 }
 
-func deliver(ctx context.Context, a *api, carrier person, statements ...crowd.Signed) (*gatewayv1.DeliverResponse, error) {
+func deliver(ctx context.Context, a *api, carrier person, statements ...client.Signed) (*gatewayv1.DeliverResponse, error) {
 	b := gatewayv1.DeliverRequest_builder{Carrier: carrier.pin.ID().String()}
 	for _, s := range statements {
 		b.Statements = append(b.Statements, gatewayv1.SignedStatement_builder{Statement: s.Statement, Signature: s.Signature[:]}.Build())
@@ -87,7 +87,7 @@ func TestDeliverRate(t *testing.T) {
 		for _, step := range []struct {
 			after   time.Duration
 			carrier person
-			upload  []crowd.Signed
+			upload  []client.Signed
 			want    string
 		}{
 			{0, alice, mine, "7 8 9 RATE_LIMITED? RATE_LIMITED?"},
@@ -115,7 +115,7 @@ func TestDeliverRefusedIsFree(t *testing.T) {
 	good := halves(t, alice, bob, 1)[0]
 	forged := good
 	forged.Signature[5]++
-	r, err := deliver(t.Context(), a, bob, append(slices.Repeat([]crowd.Signed{forged}, 10), good)...)
+	r, err := deliver(t.Context(), a, bob, append(slices.Repeat([]client.Signed{forged}, 10), good)...)
 	if got, want := brief(t, r, err), strings.Repeat("BAD_SIGNATURE ", 10)+"7"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -274,11 +274,11 @@ func TestDeliverTolerance(t *testing.T) {
 	})
 	alice, bob := newPerson("alice"), newPerson("bob")
 	enrol(t, a, alice, bob)
-	at := func(at fact.UnixMilli) crowd.Signed {
+	at := func(at fact.UnixMilli) client.Signed {
 		return alice.pin.SignRaw(statement.AppendHalf(nil, fact.Half{Pin: alice.pin.ID(), Peer: bob.pin.ID(), Time: at, Link: fact.LinkWire}))
 	}
 	steps := alice.pin.Count(1_807_776+1, []uint16{1})
-	statements := []crowd.Signed{at(now), at(now.Add(time.Minute)), at(now.Add(time.Minute) + 1), steps}
+	statements := []client.Signed{at(now), at(now.Add(time.Minute)), at(now.Add(time.Minute) + 1), steps}
 	for _, step := range []struct {
 		passes time.Duration
 		want   string
@@ -322,7 +322,7 @@ func TestDeliverClosed(t *testing.T) {
 		enrol(t, a, alice, bob)
 		keep(t, a)
 		statements := append(halves(t, alice, bob, 1), alice.pin.Count(1_000_000, []uint16{1}))
-		closed := func(passes, retry time.Duration, statements ...crowd.Signed) {
+		closed := func(passes, retry time.Duration, statements ...client.Signed) {
 			pass(passes)
 			answers, err := deliver(t.Context(), a, alice, statements...)
 			if got, want := brief(t, answers, err), strings.TrimSpace(strings.Repeat("CLOSED? ", len(statements))); got != want {
@@ -370,9 +370,9 @@ func TestChallengeLife(t *testing.T) {
 	if err != nil || c.GetExpiresMs() != int64(start.Add(5*time.Minute)) || len(c.GetChallenge()) != sha256.Size {
 		t.Fatalf("got %v, %v, want a challenge for five minutes", c, err)
 	}
-	raw, sig := alice.pin.Prove(fact.Challenge(c.GetChallenge()), 0)
+	proof := alice.pin.Prove(fact.Challenge(c.GetChallenge()), 0)
 	prove := func(a *api) error {
-		_, err := a.PairPin(t.Context(), gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+		_, err := a.PairPin(t.Context(), gatewayv1.PairPinRequest_builder{Statement: proof.Statement, Signature: proof.Signature[:]}.Build())
 		return err
 	}
 	wantError(t, prove(other), codes.FailedPrecondition, gatewayv1.Reason_REASON_CHALLENGE_EXPIRED)

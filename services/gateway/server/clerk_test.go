@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/kv"
@@ -33,13 +33,13 @@ func register(ctx context.Context, a *api, people ...person) (*gatewayv1.Registe
 }
 
 // pair pairs a pin with a wearer through a gateway.
-func pair(ctx context.Context, a *api, wearer fact.WearerID, pin *crowd.Pin) (*gatewayv1.PairPinResponse, error) {
+func pair(ctx context.Context, a *api, wearer fact.WearerID, pin *client.Pin) (*gatewayv1.PairPinResponse, error) {
 	c, err := a.BeginPairing(ctx, gatewayv1.BeginPairingRequest_builder{Wearer: wearer.String()}.Build())
 	if err != nil {
 		return nil, err
 	}
-	raw, sig := pin.Prove(fact.Challenge(c.GetChallenge()), 0)
-	return a.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: raw, Signature: sig[:]}.Build())
+	proof := pin.Prove(fact.Challenge(c.GetChallenge()), 0)
+	return a.PairPin(ctx, gatewayv1.PairPinRequest_builder{Statement: proof.Statement, Signature: proof.Signature[:]}.Build())
 }
 
 // enrol registers and pairs the pins of people.

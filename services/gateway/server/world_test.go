@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"pinfold/crowd"
+	"pinfold/client"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/fold"
@@ -185,12 +185,12 @@ func startGateway(t testing.TB, log eventlog.Log, change ...func(*Config)) *api 
 // person is a wearer with a pin.
 type person struct {
 	wearer fact.WearerID
-	pin    *crowd.Pin
+	pin    *client.Pin
 }
 
 func newPerson(name string) person {
 	secret := sha256.Sum256([]byte("person " + name))
-	return person{wearer: fact.WearerID(secret[:16]), pin: crowd.NewPin(secret)}
+	return person{wearer: fact.WearerID(secret[:16]), pin: client.RestorePin(secret, 0)}
 }
 
 // stranger is a half that nobody signed, made of a number: the committer does not look into it.

@@ -1,4 +1,4 @@
-package crowd
+package client
 
 import (
 	"bytes"
@@ -9,17 +9,20 @@ import (
 	"pinfold/internal/statement"
 )
 
-func newTestPin(n byte) *Pin { return NewPin([32]byte{n}) }
+// testTime is an instant of the Games.
+const testTime = UnixMilli(1_626_966_000_000)
+
+func newTestPin(n byte) *Pin { return RestorePin([32]byte{n}, 0) }
 
 // tapOf lets two pins tap, and returns both sides and both halves.
 func tapOf(t testing.TB, a, b *Pin) (sideA, sideB *Side, halfA, halfB Signed) {
 	t.Helper()
 	sideA, sideB = a.Approach(), b.Approach()
 	var err error
-	if halfA, err = sideA.Sign(sideB.Hello(), Midnight); err != nil {
+	if halfA, err = sideA.Sign(sideB.Hello(), testTime); err != nil {
 		t.Fatal(err)
 	}
-	if halfB, err = sideB.Sign(sideA.Hello(), Midnight); err != nil {
+	if halfB, err = sideB.Sign(sideA.Hello(), testTime); err != nil {
 		t.Fatal(err)
 	}
 	return sideA, sideB, halfA, halfB
@@ -48,7 +51,7 @@ func TestTap(t *testing.T) {
 	}
 	want := fact.Half{
 		Pin: a.ID(), Peer: b.ID(), Nonce: sideA.Hello().Nonce, PeerNonce: sideB.Hello().Nonce, Counter: 1,
-		Time: Midnight, Link: fact.LinkWire,
+		Time: testTime, Link: fact.LinkWire,
 	}
 	if ha != want {
 		t.Errorf("got %+v, want %+v", ha, want)
@@ -75,7 +78,7 @@ func TestHelloRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			side, hello := a.Approach(), b.Approach().Hello()
 			tt.change(&hello, side.Hello())
-			if half, err := side.Sign(hello, Midnight); err == nil || !strings.Contains(err.Error(), tt.want) || half.Statement != nil {
+			if half, err := side.Sign(hello, testTime); err == nil || !strings.Contains(err.Error(), tt.want) || half.Statement != nil {
 				t.Errorf("got %+v, %v, want an error with %q and nothing signed", half, err, tt.want)
 			}
 		})
@@ -134,7 +137,7 @@ func TestHalfRefused(t *testing.T) {
 func TestSignAgain(t *testing.T) {
 	a, b := newTestPin(1), newTestPin(2)
 	sideA, sideB, halfA, _ := tapOf(t, a, b)
-	again, err := sideA.Sign(sideB.Hello(), Midnight)
+	again, err := sideA.Sign(sideB.Hello(), testTime)
 	if err != nil || !bytes.Equal(again.Statement, halfA.Statement) || again.Signature != halfA.Signature {
 		t.Errorf("got %+v, %v, want %+v", again, err, halfA)
 	}
@@ -144,7 +147,7 @@ func TestSignAgain(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	peer := newTestPin(9).Approach().Hello()
 	sign := func(p *Pin) string {
-		half, err := p.Approach().Sign(peer, Midnight)
+		half, err := p.Approach().Sign(peer, testTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +179,7 @@ func TestCounter(t *testing.T) {
 	a, b := newTestPin(1), newTestPin(2)
 	var got []fact.Counter
 	half := func(s *Side) {
-		signed, err := s.Sign(b.Approach().Hello(), Midnight)
+		signed, err := s.Sign(b.Approach().Hello(), testTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +201,7 @@ func TestCounter(t *testing.T) {
 	count()
 	half(second)
 	half(first)
-	a.Prove(fact.Challenge{}, Midnight)
+	a.Prove(fact.Challenge{}, testTime)
 	a.Approach() // nobody answered
 	count()
 	for i, want := range []fact.Counter{3, 2, 1, 5} {
@@ -217,9 +220,68 @@ func TestSigned(t *testing.T) {
 	if err != nil || r.Pin != a.ID() || r.FirstSlot != 7 || len(r.Steps) != 2 || !statement.Verify(a.Key(), report.Statement, report.Signature) {
 		t.Errorf("got %+v, %v, want a report signed by the pin", r, err)
 	}
-	raw, sig := a.Prove(fact.Challenge{8}, Midnight)
-	p, err := statement.ParseProof(raw)
-	if want := (fact.Proof{Pin: a.ID(), Challenge: fact.Challenge{8}, Time: Midnight}); err != nil || p != want || !statement.Verify(a.Key(), raw, sig) {
+	proof := a.Prove(Challenge{8}, testTime)
+	p, err := statement.ParseProof(proof.Statement)
+	if want := (fact.Proof{Pin: a.ID(), Challenge: fact.Challenge{8}, Time: testTime}); err != nil || p != want || !statement.Verify(a.Key(), proof.Statement, proof.Signature) {
 		t.Errorf("got %+v, %v, want %+v, signed by the pin", p, err, want)
+	}
+}
+
+// TestVerify: what a pin signed is checked by its key alone.
+func TestVerify(t *testing.T) {
+	a, b := newTestPin(1), newTestPin(2)
+	half, _, err := Tap(a.Approach(), b.Approach(), testTime, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]Signed{"half": half, "report": a.Count(7, []uint16{1}), "proof": a.Prove(Challenge{1}, 0)}
+	for name, s := range all {
+		if author, err := s.Author(); author != a.ID() || err != nil || s.Verify(a.Key()) != nil {
+			t.Errorf("%s: got the author %v, %v and %v, want %v and no error", name, author, err, s.Verify(a.Key()), a.ID())
+		}
+		forged := s
+		forged.Signature[63] ^= 1
+		for fault, tt := range map[string]struct {
+			s    Signed
+			key  PublicKey
+			want string
+		}{
+			"another key":          {s, b.Key(), "the author is pin"},
+			"a changed signature":  {forged, a.Key(), "not signed by"},
+			"signed by another":    {b.SignRaw(s.Statement), a.Key(), "not signed by"},
+			"cut off":              {a.SignRaw(s.Statement[:len(s.Statement)-1]), a.Key(), "length"},
+			"no statement, signed": {a.SignRaw([]byte("hello")), a.Key(), "magic"},
+			"nothing":              {Signed{}, a.Key(), "magic"},
+		} {
+			if err := tt.s.Verify(tt.key); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s, %s: got %v, want %q", name, fault, err, tt.want)
+			}
+		}
+	}
+}
+
+// TestRestorePin: a pin that was kept goes on as the one that was not.
+func TestRestorePin(t *testing.T) {
+	kept := NewPin()
+	kept.Count(7, []uint16{1})
+	restored := RestorePin(kept.Secret(), kept.Counter())
+	if one, two := kept.Count(8, []uint16{2}), restored.Count(8, []uint16{2}); !bytes.Equal(one.Statement, two.Statement) || one.Signature != two.Signature {
+		t.Errorf("got %+v, want %+v", two, one)
+	}
+	if one, other := NewPin(), NewPin(); one.ID() == other.ID() {
+		t.Error("two new pins are one")
+	}
+}
+
+// TestTapRefused: pins that do not say who they are make no halves.
+func TestTapRefused(t *testing.T) {
+	a := newTestPin(1)
+	if halfA, halfB, err := Tap(a.Approach(), a.Approach(), 0, 0); err == nil || halfA.Statement != nil || halfB.Statement != nil {
+		t.Errorf("a pin with itself: got %v, %v, %v", halfA, halfB, err)
+	}
+	liar := newTestPin(2).Approach()
+	liar.hello.Key[0] ^= 1
+	if halfA, halfB, err := Tap(a.Approach(), liar, 0, 0); err == nil || halfA.Statement != nil || halfB.Statement != nil {
+		t.Errorf("a pin that is not its key's: got %v, %v, %v", halfA, halfB, err)
 	}
 }
