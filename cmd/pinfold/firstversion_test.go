@@ -70,7 +70,7 @@ func signedByFirst(t *testing.T, path string) (notes []string) {
 	return notes
 }
 
-// record keeps what a process logs.
+// record keeps what a process says.
 type record struct {
 	mu   sync.Mutex
 	text bytes.Buffer

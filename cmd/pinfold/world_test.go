@@ -314,7 +314,7 @@ func (w *world) deliver(ctx context.Context, carrier *client.Pin, statements ...
 // pinfold runs a command line and returns its exit code and what it printed.
 func pinfold(t testing.TB, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs bytes.Buffer
+	var out, errs record // several goroutines write, as they may into a file
 	code = run(t.Context(), args, &out, &errs)
 	return code, out.String(), errs.String()
 }
