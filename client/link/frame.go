@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Largest payloads in bytes, of the phone link and of the others (design section 5; firmware/core/phone.h).
+// Largest payloads in bytes, of the phone link and of the others (docs/design.md section 5; firmware/core/phone.h).
 const (
 	MaxMessage  = 512
 	MaxDatagram = 244

@@ -1,4 +1,4 @@
-/* The pin's wall clock, which a phone sets, and the quarter-hour slots that steps are counted in (design section 4).
+/* The pin's wall clock, which a phone sets, and the quarter-hour slots that steps are counted in (docs/design.md section 4).
  * Milliseconds throughout. The clock runs on hal_millis, whose wrap after 49 days it bridges. */
 #ifndef PINFOLD_CLOCK_H
 #define PINFOLD_CLOCK_H
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CLOCK_SLOT_MS 900000        /* a quarter hour, design section 4 */
+#define CLOCK_SLOT_MS 900000        /* a quarter hour, docs/design.md section 4 */
 #define CLOCK_MAX_MS 4102444800000  /* the year 2100: no phone is believed that says more */
 #define CLOCK_SLEW_MS 60000         /* how much too fast the clock may be and still not be turned back */
 

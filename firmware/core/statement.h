@@ -1,4 +1,4 @@
-/* What pins sign, in the fixed layouts of design section 4: the half of a tap, the step report and the proof of
+/* What pins sign, in the fixed layouts of docs/design.md section 4: the half of a tap, the step report and the proof of
  * possession; also the id of a tap and of a pin, and the digits of a challenge. The twin of Go's internal/statement, and held to it by the vectors in
  * proto/testdata/statements.json.
  *
@@ -13,7 +13,7 @@
 
 #include "crypto.h"
 
-/* Sizes in bytes, and the limit on slots, of design section 4. */
+/* Sizes in bytes, and the limit on slots, of docs/design.md section 4. */
 #define STATEMENT_HALF_SIZE 72u
 #define STATEMENT_PROOF_SIZE 52u
 #define STATEMENT_STEPS_HEADER 24u /* a step report without its slots, of 2 bytes each */
@@ -92,7 +92,7 @@ void statement_tap_id(uint8_t tap[STATEMENT_TAP_SIZE], const struct half *half);
 /* Derives a pin's id: the first 8 bytes of the SHA-256 of its public key. */
 void statement_pin_id(uint8_t pin[STATEMENT_PIN_SIZE], const uint8_t public_key[PIN_PUBLIC_KEY_SIZE]);
 
-/* Writes the digits by which a person sees that the app speaks of the same challenge, design section 4: the first 8 bytes
+/* Writes the digits by which a person sees that the app speaks of the same challenge, docs/design.md section 4: the first 8 bytes
  * of SHA-256(PFD1 || challenge) as a number, modulo 1,000,000. ASCII, ended by a zero. */
 void statement_digits(char digits[STATEMENT_DIGITS + 1], const uint8_t challenge[STATEMENT_CHALLENGE_SIZE]);
 

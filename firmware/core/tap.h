@@ -1,4 +1,4 @@
-/* The tap between two pins, design section 5, as a pure state machine. It is told the time, what the antenna feels
+/* The tap between two pins, docs/design.md section 5, as a pure state machine. It is told the time, what the antenna feels
  * and what the radio hears; it sends and stores through the functions of struct tap_port.
  *
  * A pin repeats HELLO while it is near another pin, and makes its half as soon as it hears the other's

@@ -93,7 +93,7 @@ func (e *ear) next(t *testing.T, what string, is func([]byte) bool, again func()
 	}
 }
 
-// Kinds of datagrams (design section 5).
+// Kinds of datagrams (docs/design.md section 5).
 const (
 	helloKind = 0x01
 	halfKind  = 0x02

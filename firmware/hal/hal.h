@@ -14,7 +14,7 @@
 #define HAL_FLASH_PAGES 32u
 #define HAL_FLASH_WORD 4u
 
-/* Largest datagram of the peer link, in bytes (design section 5). */
+/* Largest datagram of the peer link, in bytes (docs/design.md section 5). */
 #define HAL_PEER_MAX 244u
 #define HAL_PEER_NOISE 4096
 

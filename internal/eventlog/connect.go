@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// How a connection is kept (design section 12, "Awake"). A server that is frozen is left when two pings went unanswered:
+// How a connection is kept (docs/design.md section 12, "Awake"). A server that is frozen is left when two pings went unanswered:
 // at most 2.4 s after it froze, and so within the 3 s that a reconnection is to take.
 const (
 	pingInterval  = 800 * time.Millisecond

@@ -356,7 +356,7 @@ func testFencesOfTwoFamilies(t *testing.T, log eventlog.Log) {
 	}
 }
 
-// testGenesisRace lets several gateways begin the log at once: design section 6.
+// testGenesisRace lets several gateways begin the log at once: docs/design.md section 6.
 func testGenesisRace(t *testing.T, log eventlog.Log) {
 	const gateways = 8
 	genesis := func(i int) []fact.Record {

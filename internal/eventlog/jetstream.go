@@ -124,7 +124,7 @@ const createTimeout = 5 * time.Second
 type MaxBytes int64
 
 // Create makes the stream of the first epoch, kept by that many servers, unless the Games have a log, and opens it.
-// The settings are those of design section 6: nothing is ever deleted or dropped. While there are not so many servers,
+// The settings are those of docs/design.md section 6: nothing is ever deleted or dropped. While there are not so many servers,
 // or they have no room for the bound, the error is ErrUnreachable.
 func Create(ctx context.Context, nc *nats.Conn, games string, replicas int, bound ...MaxBytes) (*JetStream, error) {
 	log, err := Open(ctx, nc, games)

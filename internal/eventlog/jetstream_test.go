@@ -20,7 +20,7 @@ import (
 	"pinfold/internal/rules"
 )
 
-// The names on the wire, as design section 6 fixes them, written out: what is deployed beside the services, such as
+// The names on the wire, as docs/design.md section 6 fixes them, written out: what is deployed beside the services, such as
 // permissions, rests on them too.
 const (
 	games      = "tokyo2020"
@@ -162,7 +162,7 @@ func TestEmbeddedLeavesNothing(t *testing.T) {
 }
 
 // TestEmbeddedSyncs checks that the server writes a batch through to the disk before it answers: acknowledged means
-// durable, design section 2.
+// durable, docs/design.md section 2.
 func TestEmbeddedSyncs(t *testing.T) {
 	server, _ := startEmbedded(t, t.TempDir())
 	if !eventlog.SyncsAlways(server) {
@@ -572,7 +572,7 @@ func TestReplaced(t *testing.T) {
 	if seq, err := old.Append(t.Context(), eventlog.Batch{Records: times(4, 1)}); !errors.Is(err, eventlog.ErrNotStored) {
 		t.Errorf("append with no stream: got %d, %v, want ErrNotStored", seq, err)
 	}
-	// A reader that waits is woken, and a new one is refused: design section 7 has the service start anew.
+	// A reader that waits is woken, and a new one is refused: docs/design.md section 7 has the service start anew.
 	if got := <-next; got.err == nil || errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("next: got %+v, want an error within 10 s", got)
 	}

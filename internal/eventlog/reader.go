@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// callTimeout bounds every question to the server (design section 12, "Awake"), and embeddedTimeout one to a server
+	// callTimeout bounds every question to the server (docs/design.md section 12, "Awake"), and embeddedTimeout one to a server
 	// within the process: no other would answer sooner, and what was sent to a slow one is better waited for than sent again.
 	callTimeout     = 2 * time.Second
 	embeddedTimeout = 10 * time.Second
 	// confirmShorter is how far apart a leader must have said twice that the log is shorter than what was read of it
-	// (design section 7: a leader that was just elected may not have caught up).
+	// (docs/design.md section 7: a leader that was just elected may not have caught up).
 	confirmShorter = 10 * time.Second
 
 	// prefetch is how many messages at most are on their way to a reader or wait in it.

@@ -22,7 +22,7 @@ func (m Medal) String() string {
 // Refusal says why a reported half became no part of a friendship.
 type Refusal uint8
 
-// The refusals of the tap fold, design section 7.
+// The refusals of the tap fold, docs/design.md section 7.
 const (
 	RefusedUnpairedPin Refusal = iota + 1 // its author was not registered, or paired with nobody
 	RefusedRetiredPin                     // its author was retired, or a wearer of the two erased

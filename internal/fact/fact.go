@@ -7,7 +7,7 @@ package fact
 // Family groups the facts that one writer appends. Each family is one subject of the log.
 type Family string
 
-// The families of design section 6, with who writes them.
+// The families of docs/design.md section 6, with who writes them.
 const (
 	Roster     Family = "roster"     // gateway, fenced
 	Clock      Family = "time"       // gateway, fenced

@@ -38,11 +38,11 @@ func TestFamilies(t *testing.T) {
 		}
 	}
 	if len(seen) != 8 {
-		t.Errorf("got %d families, want the 8 of design section 6", len(seen))
+		t.Errorf("got %d families, want the 8 of docs/design.md section 6", len(seen))
 	}
 }
 
-// TestFamily is the table of design section 6.
+// TestFamily is the table of docs/design.md section 6.
 func TestFamily(t *testing.T) {
 	for family, facts := range map[fact.Family][]fact.Fact{
 		"roster":     {fact.PinRegistered{}, fact.PinPaired{}, fact.PinRetired{}, fact.WearerErased{}, fact.RulesAdopted{}},

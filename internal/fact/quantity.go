@@ -43,7 +43,7 @@ func (d Day) String() string {
 // Link tells how the two pins of a tap spoke with each other.
 type Link uint8
 
-// The links of design section 4. There is no zero link: a half always names one.
+// The links of docs/design.md section 4. There is no zero link: a half always names one.
 const (
 	LinkNFC         Link = 1
 	LinkBluetoothLE Link = 2

@@ -11,7 +11,7 @@ import (
 	"pinfold/internal/fact"
 )
 
-// How the list of keys is looked at (design section 12, "Checkpoint keys"): each lookEvery, and sooner where it could not be
+// How the list of keys is looked at (docs/design.md section 12, "Checkpoint keys"): each lookEvery, and sooner where it could not be
 // looked at, or until the first checkpoint is in it. A question to it takes listTimeout at most.
 const (
 	lookEvery   = time.Minute

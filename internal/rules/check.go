@@ -12,8 +12,8 @@ import (
 
 // The bounds of rules. Where the design gives no number, the reason for one stands with it.
 const (
-	maxSports   = 120       // two wearers' sports and medals, all due to one fact, fit the 256 facts of a step (design section 7)
-	maxIDLength = 32        // as for the id of the Games, design section 9
+	maxSports   = 120       // two wearers' sports and medals, all due to one fact, fit the 256 facts of a step (docs/design.md section 7)
+	maxIDLength = 32        // as for the id of the Games, docs/design.md section 9
 	maxName     = 64        // bytes; RulesAdopted is one message of the log
 	maxFriends  = 1_000_000 // far above any crowd, and times maxSports still 32 bits
 	maxStepGoal = 1_000_000

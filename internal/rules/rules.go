@@ -20,7 +20,7 @@ import (
 //go:embed tokyo2020.json
 var tokyo2020 []byte
 
-// Tokyo2020 returns the default rules, design section 3: 33 sports with a background for every 5 friends, medals at
+// Tokyo2020 returns the default rules, docs/design.md section 3: 33 sports with a background for every 5 friends, medals at
 // 50, 100 and 151 friends, Asia/Tokyo, 10,000 steps a day, halves kept for 14 days, always open.
 // The caller may change what it gets.
 func Tokyo2020() fact.Rules {
@@ -31,7 +31,7 @@ func Tokyo2020() fact.Rules {
 	return r
 }
 
-// Same reports whether a and b are the same rules for a log whose last fact is of that instant (design section 3): what
+// Same reports whether a and b are the same rules for a log whose last fact is of that instant (docs/design.md section 3): what
 // governments decide about clocks later is no difference yet.
 func Same(a, b fact.Rules, last fact.UnixMilli) bool {
 	from, differ := DifferFrom(a, b)
@@ -84,7 +84,7 @@ func WindowFrom(b []byte) Window {
 }
 
 // Open reports whether taps and step reports are taken at now, a fold's time: from the opening on, through the last millisecond of the
-// closing plus the grace. Both ends belong to the window (design section 7, row 4: refused before opening, or past
+// closing plus the grace. Both ends belong to the window (docs/design.md section 7, row 4: refused before opening, or past
 // closing and grace).
 func Open(w Window, now fact.UnixMilli) bool {
 	if now < w.Opens {
@@ -94,13 +94,13 @@ func Open(w Window, now fact.UnixMilli) bool {
 }
 
 // Within reports whether the steps of a slot count, whenever they are taken: those of a slot that begins at the opening or
-// later, and before the closing (design section 3). The grace is for what comes late, not for what is walked late.
+// later, and before the closing (docs/design.md section 3). The grace is for what comes late, not for what is walked late.
 func Within(w Window, s fact.Slot) bool {
 	return s.Start() >= w.Opens && (w.Closes == 0 || s.Start() < w.Closes)
 }
 
 // BackgroundsDue returns how many backgrounds a wearer with so many friends is due: the starters and one for every
-// FriendsPerBackground friends, up to one for each sport (design section 3).
+// FriendsPerBackground friends, up to one for each sport (docs/design.md section 3).
 func BackgroundsDue(r fact.Rules, friends uint32) int {
 	due := uint64(r.StarterBackgrounds) + uint64(friends/r.FriendsPerBackground)
 	return int(min(due, uint64(len(r.Sports))))
@@ -122,7 +122,7 @@ func ToNextBackground(r fact.Rules, friends uint32, given int) (more uint32, ok 
 	return needed - friends, true
 }
 
-// Needed returns the number of friends, at least, that the medal takes (design section 3).
+// Needed returns the number of friends, at least, that the medal takes (docs/design.md section 3).
 // It panics when there is no such medal.
 func Needed(r fact.Rules, m fact.Medal) uint32 {
 	switch m {

@@ -31,7 +31,7 @@ func TestTokyo2020(t *testing.T) {
 	}
 }
 
-// The ids as design section 3 lists them: they are in every log, and their order decides who gets which background.
+// The ids as docs/design.md section 3 lists them: they are in every log, and their order decides who gets which background.
 func TestTokyo2020Sports(t *testing.T) {
 	want := []string{
 		"aquatics", "archery", "athletics", "badminton", "baseball-softball", "basketball", "boxing", "canoe", "cycling",

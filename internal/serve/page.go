@@ -14,7 +14,7 @@ const (
 	maxNeighbours = 50
 )
 
-// PageSize reads the page_size of a request: 0 means 50, the most is 500 (design section 9).
+// PageSize reads the page_size of a request: 0 means 50, the most is 500 (docs/design.md section 9).
 func PageSize(asked int32) (int, error) {
 	switch {
 	case asked == 0:

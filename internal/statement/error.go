@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Rule is what a refused statement breaks. Its text is the gateway's reason of the same name, design section 7.
+// Rule is what a refused statement breaks. Its text is the gateway's reason of the same name, docs/design.md section 7.
 type Rule uint8
 
 // The rules, in the order in which they are checked.

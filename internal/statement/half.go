@@ -10,7 +10,7 @@ import (
 	"pinfold/internal/fact"
 )
 
-// ParseHalf reads the 72 bytes of a half, design section 4.
+// ParseHalf reads the 72 bytes of a half, docs/design.md section 4.
 func ParseHalf(b []byte) (fact.Half, error) {
 	if err := checkMagic(KindHalf, magicHalf, b); err != nil {
 		return fact.Half{}, err
@@ -34,7 +34,7 @@ func ParseHalf(b []byte) (fact.Half, error) {
 	return h, nil
 }
 
-// AppendHalf appends the 72 bytes of the half to dst, design section 4. It panics where the link is not 1 to 3, the
+// AppendHalf appends the 72 bytes of the half to dst, docs/design.md section 4. It panics where the link is not 1 to 3, the
 // time is negative, or the peer is the pin itself.
 func AppendHalf(dst []byte, h fact.Half) []byte {
 	if err := checkHalf(&h, nil); err != nil {
@@ -67,7 +67,7 @@ func checkHalf(h *fact.Half, reserved []byte) error {
 	return nil
 }
 
-// TapID returns the id of the tap that the half tells of, the same for both halves, design section 4. It means nothing
+// TapID returns the id of the tap that the half tells of, the same for both halves, docs/design.md section 4. It means nothing
 // for a half whose two pins are the same.
 func TapID(h fact.Half) fact.TapID {
 	lo, loNonce, hi, hiNonce := &h.Pin, &h.Nonce, &h.Peer, &h.PeerNonce

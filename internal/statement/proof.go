@@ -9,7 +9,7 @@ import (
 	"pinfold/internal/fact"
 )
 
-// ParseProof reads the 52 bytes of a proof of possession, design section 4. Whether the challenge is the right one is
+// ParseProof reads the 52 bytes of a proof of possession, docs/design.md section 4. Whether the challenge is the right one is
 // not checked: see [Challenge].
 func ParseProof(b []byte) (fact.Proof, error) {
 	if err := checkMagic(KindProof, magicProof, b); err != nil {
@@ -29,7 +29,7 @@ func ParseProof(b []byte) (fact.Proof, error) {
 	return p, nil
 }
 
-// AppendProof appends the 52 bytes of the proof to dst, design section 4. It panics where the time is negative.
+// AppendProof appends the 52 bytes of the proof to dst, docs/design.md section 4. It panics where the time is negative.
 func AppendProof(dst []byte, p fact.Proof) []byte {
 	if err := checkTime(KindProof, p.Time); err != nil {
 		panic(err)
@@ -41,13 +41,13 @@ func AppendProof(dst []byte, p fact.Proof) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(p.Time))
 }
 
-// Challenge returns what a pin has to sign to be paired with the wearer in these Games, design section 4. The random
-// bytes are fresh for each pairing. It panics where games is not 1 to 32 bytes long, design section 9.
+// Challenge returns what a pin has to sign to be paired with the wearer in these Games, docs/design.md section 4. The random
+// bytes are fresh for each pairing. It panics where games is not 1 to 32 bytes long, docs/design.md section 9.
 func Challenge(games string, w fact.WearerID, random [16]byte) fact.Challenge {
 	return challenge("PFC1", games, w[:], random[:])
 }
 
-// SessionChallenge returns what a pin has to sign to open a session for an app, design section 11: the thumbprint is the
+// SessionChallenge returns what a pin has to sign to open a session for an app, docs/design.md section 11: the thumbprint is the
 // SHA-256 of RFC 7638 of the app's key. It never equals a Challenge. It panics as Challenge does.
 func SessionChallenge(games string, pin fact.PinID, random [16]byte, thumbprint [sha256.Size]byte) fact.Challenge {
 	return challenge("PFC2", games, pin[:], random[:], thumbprint[:])
@@ -71,7 +71,7 @@ func challenge(magic, games string, parts ...[]byte) fact.Challenge {
 	return sha256.Sum256(b)
 }
 
-// Digits returns the six digits by which a person sees that pin and app speak of the same challenge, design section 4:
+// Digits returns the six digits by which a person sees that pin and app speak of the same challenge, docs/design.md section 4:
 // the first 8 bytes of SHA-256(PFD1 || challenge) as a number, modulo 1,000,000.
 func Digits(c fact.Challenge) string {
 	const magic = "PFD1"

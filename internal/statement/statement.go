@@ -1,5 +1,5 @@
 // Package statement turns what pins say into the bytes that they sign, and back: the half of a tap, the step report
-// and the proof of possession, in the fixed layouts of design section 4. It also signs and verifies those bytes, and
+// and the proof of possession, in the fixed layouts of docs/design.md section 4. It also signs and verifies those bytes, and
 // derives the id of a tap, the challenges of a pairing and of a session, and the six digits that people compare.
 //
 // Each statement has exactly one form in bytes. A Parse function accepts only that form, so appending what it returned
@@ -29,7 +29,7 @@ import (
 	"pinfold/internal/fact"
 )
 
-// Sizes in bytes, and the limit on slots, of design section 4.
+// Sizes in bytes, and the limit on slots, of docs/design.md section 4.
 const (
 	HalfSize         = 72
 	ProofSize        = 52
@@ -41,7 +41,7 @@ const (
 // Kind tells the three statements apart.
 type Kind uint8
 
-// The kinds of design section 4.
+// The kinds of docs/design.md section 4.
 const (
 	KindHalf Kind = iota + 1
 	KindStepReport

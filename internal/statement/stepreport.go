@@ -9,7 +9,7 @@ import (
 	"pinfold/internal/fact"
 )
 
-// ParseStepReport reads the 24 + 2n bytes of a step report of n slots, design section 4. The steps are a copy.
+// ParseStepReport reads the 24 + 2n bytes of a step report of n slots, docs/design.md section 4. The steps are a copy.
 func ParseStepReport(b []byte) (fact.StepReport, error) {
 	if err := checkMagic(KindStepReport, magicStepReport, b); err != nil {
 		return fact.StepReport{}, err
@@ -47,7 +47,7 @@ func readSteps(b []byte, n int) []uint16 {
 	return steps
 }
 
-// AppendStepReport appends the 24 + 2n bytes of the step report to dst, design section 4. It panics where n, the number
+// AppendStepReport appends the 24 + 2n bytes of the step report to dst, docs/design.md section 4. It panics where n, the number
 // of slots, is not 1 to 32, or the last slot does not fit 32 bits.
 func AppendStepReport(dst []byte, r fact.StepReport) []byte {
 	n := len(r.Steps)

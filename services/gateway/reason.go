@@ -40,7 +40,7 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Detail }
 
 // retryDay is how long it can take until an operator has registered a pin, a wearer has paired it, or the log's time was
-// corrected (design section 7).
+// corrected (docs/design.md section 7).
 const retryDay = 24 * time.Hour
 
 func refuse(reason Reason, format string, args ...any) *Refusal {

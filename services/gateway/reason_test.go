@@ -11,7 +11,7 @@ import (
 	"pinfold/services/gateway"
 )
 
-// admissionOrder is the order of design section 7, in which admission checks.
+// admissionOrder is the order of docs/design.md section 7, in which admission checks.
 var admissionOrder = []string{
 	"UPLOAD_TOO_LARGE", "UNKNOWN_MAGIC", "MALFORMED", "RESERVED_NOT_ZERO", "SELF_TAP", "UNKNOWN_PIN", "RETIRED_PIN",
 	"UNPAIRED_PIN", "CLOSED", "BAD_SIGNATURE", "UNKNOWN_PEER", "FROM_FUTURE", "IMPLAUSIBLE_STEPS", "RATE_LIMITED", "LOG_UNAVAILABLE",

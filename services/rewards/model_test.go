@@ -106,7 +106,7 @@ func (d *dumb) was(w fact.WearerID, sport string, medal fact.Medal) bool {
 	return slices.ContainsFunc(d.given[w], func(a dumbAward) bool { return a.sport == sport && a.medal == medal })
 }
 
-// due says how many backgrounds so many friends are, in the words of design section 3.
+// due says how many backgrounds so many friends are, in the words of docs/design.md section 3.
 func (d *dumb) due(friends int) int {
 	due := int(d.rules.StarterBackgrounds)
 	for n := 1; n <= friends; n++ {

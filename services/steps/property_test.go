@@ -226,7 +226,7 @@ func comparePages(t *rapid.T, r kv.Reader, day fact.Day, want []Place) {
 	}
 }
 
-// TestAnyOrder is what design section 4 promises: the same reports in another order make the same days and reach the same
+// TestAnyOrder is what docs/design.md section 4 promises: the same reports in another order make the same days and reach the same
 // goals, to the last byte of the view, as long as all else keeps its place. Only how many steps a goal was reached with
 // depends on the order.
 func TestAnyOrder(t *testing.T) {

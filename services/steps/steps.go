@@ -44,7 +44,7 @@ import (
 //  10. The time says what day it is, and whether reports are taken. It has no effect on steps that have counted.
 type Core struct{}
 
-// maxSlots is how many slots a report may have, design section 4.
+// maxSlots is how many slots a report may have, docs/design.md section 4.
 const maxSlots = 32
 
 // Name returns the name of the service.

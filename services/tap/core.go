@@ -25,7 +25,7 @@ import (
 //  4. Each fact lets at most 240 overdue records be dropped, those of the earliest era first, then in the order of
 //     (deadline, sequence); an era is what lies between two corrections. A pending one is refused as EXPIRED thereby; a
 //     done one goes without a fact, having had its outcome.
-//  5. A reported half gets the outcome of the first row that holds, 0 to 12 of the design's table (file table.go). Its
+//  5. A reported half gets the outcome of the first row that holds, 0 to 12 of the table in docs/design.md section 7 (file table.go). Its
 //     mate is the record of the same tap by the peer. Only a pending and live mate meets it: then both get the outcome,
 //     and derived refusals name the older half first.
 //  6. Rules count from their adoption on: a deadline once given stays. Until rules are adopted that keep halves at all,

@@ -7,7 +7,7 @@ import (
 	"pinfold/internal/statement"
 )
 
-// report gives a half its outcome, or leaves it pending: rows 0 to 5 of the table of design section 7.
+// report gives a half its outcome, or leaves it pending: rows 0 to 5 of the table of docs/design.md section 7.
 func (s *step) report(h fact.Half) {
 	s.tally.Halves++
 	author, registered := roster.Count(s.tx, h.Pin, h.Counter) // whatever comes of it: rule 10

@@ -81,7 +81,7 @@ const (
 	await // another gateway that makes the log
 )
 
-// next decides (design section 12, "Checkpoint keys"). The error is a *notary.KeyError: a lost folder looks like a new one,
+// next decides (docs/design.md section 12, "Checkpoint keys"). The error is a *notary.KeyError: a lost folder looks like a new one,
 // and a lost log like one that was never made, so nothing is made anew unless a person said so.
 func (s situation) next() (step, error) {
 	switch {

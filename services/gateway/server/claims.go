@@ -18,8 +18,8 @@ const (
 )
 
 // claims says what time a gateway may claim in the log. Where both share a clock, the folds take whatever that shows, for
-// good. So the clock of the machine is believed as far as the monotonic one has come, and further with care (design section
-// 6, "Time is a fact"). The zero claims know of no time yet.
+// good. So the clock of the machine is believed as far as the monotonic one has come, and further with care
+// (docs/design.md section 6, "Time is a fact"). The zero claims know of no time yet.
 type claims struct {
 	base      fact.UnixMilli // the last time that was believed
 	at        time.Duration  // when, by the monotonic clock

@@ -19,7 +19,7 @@ const (
 	// maxWaiting bounds the statements that wait for the log: beyond it, phones are told to come again.
 	maxWaiting = 50_000
 	// appendTimeout is how long a batch may go unanswered before its writers are told so, whatever the log. That of a
-	// cluster says so itself after 2 s (design section 12, Awake).
+	// cluster says so itself after 2 s (docs/design.md section 12, Awake).
 	appendTimeout = 10 * time.Second
 	// stopTimeout is how long a stop waits for what is on its way, within the grace that a process has.
 	stopTimeout = 2 * time.Second

@@ -21,7 +21,7 @@ func newLimiter(l Limits) *limiter {
 	return &limiter{limits: l, pins: newRecent[fact.PinID, *rate.Limiter](maxLimited)}
 }
 
-// giveBack takes back that a statement of the pin was allowed (design section 7, Admission): the log did not take it.
+// giveBack takes back that a statement of the pin was allowed (docs/design.md section 7, Admission): the log did not take it.
 func (l *limiter) giveBack(pin fact.PinID) {
 	if one, ok := l.pins.get(pin); ok {
 		one.AllowN(time.Now(), -1) // never above its burst: time adds no more than up to that

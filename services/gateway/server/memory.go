@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxKnown is how many statements at least the committer knows to be stored (design section 7, Admission).
+	// maxKnown is how many statements at least the committer knows to be stored (docs/design.md section 7, Admission).
 	maxKnown = 200_000
 	// maxUnread is how many batches may be stored and not read yet before all is forgotten: only a gateway that writes
 	// and cannot read comes to it.

@@ -28,7 +28,7 @@ type Notary struct {
 const DefaultEvery = 1000
 
 // confirmShorter is how far apart a log of several servers must have said twice that it ends before what was signed: a
-// leader that was just elected may not have caught up (design section 7).
+// leader that was just elected may not have caught up (docs/design.md section 7).
 const confirmShorter = 10 * time.Second
 
 // openNotary opens the notary of a gateway that has a key.

@@ -17,7 +17,7 @@ import (
 	"pinfold/internal/serve"
 )
 
-// The numbers of design section 7, "gRPC's own keepalive is no help" and "Fresh or behind".
+// The numbers of docs/design.md section 7, "Fresh or behind".
 const (
 	// healthEvery is how often each replica is asked how it is, and how long it may take to answer.
 	healthEvery = time.Second

@@ -45,7 +45,7 @@ func DefaultLimits() Limits {
 	return Limits{Tolerance: 10 * time.Minute, Rate: 20, Burst: 2000}
 }
 
-// TimeInterval is how often a gateway says that time has passed (design section 6: about once a minute).
+// TimeInterval is how often a gateway says that time has passed (docs/design.md section 6: about once a minute).
 const TimeInterval = time.Minute
 
 // Run runs a gateway until the context ends, which is no error.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// staleAfter is for how long a write may wait before writes have stopped (design section 7, "Fresh or behind").
+	// staleAfter is for how long a write may wait before writes have stopped (docs/design.md section 7, "Fresh or behind").
 	staleAfter = 5 * time.Second
 	// givenUpAfter is for how long a write that failed counts as one that waits, unless another fails: who wrote it comes
 	// again or has gone, and the time is written every minute.
