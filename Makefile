@@ -6,8 +6,10 @@ KILLS ?= 36
 FUZZTIME ?= 20s
 FACTS ?= 5000000
 FLIPS ?= 100
+PEOPLE ?= 2000
+WATCHES ?= 2000
 
-.PHONY: test generate lint race race-all fuzz simulate crash awake flips conference audit-large bench-quick release demo \
+.PHONY: test generate lint race race-all fuzz simulate crash awake flips conference audit-large bench-quick capacity release demo \
 	firmware firmware-test firmware-units firmware-e2e firmware-size firmware-steps firmware-soak
 
 test: ## everything that is quick
@@ -61,7 +63,10 @@ bench-quick: ## what it does in a second, beside what the machine can
 	go test -run '^$$' -bench 'WholePath|Fold$$|Verify|Fsync|Batches' -benchtime 2s \
 		./cmd/pinfold ./internal/statement ./internal/eventlog ./internal/view
 
-release: race-all simulate crash awake flips conference audit-large firmware-test firmware-size firmware-steps bench-quick ## the whole of what .ci/run cuts short, some two hours: before a release
+capacity: ## what one process of each service does, holds and needs: docs/operations.md; PEOPLE=n, WATCHES=n
+	go test -v -tags long -run TestCapacity -timeout 60m ./cmd/pinfold -people $(PEOPLE) -watches $(WATCHES)
+
+release: race-all simulate crash awake flips conference audit-large firmware-test firmware-size firmware-steps bench-quick capacity ## the whole of what .ci/run cuts short, some two hours: before a release
 	$(MAKE) fuzz FUZZTIME=60s
 	$(FIRMWARE) core-test-long lives-long RUNS=100 SEED=$(SEED)
 	$(MAKE) firmware-soak SOAK=15m

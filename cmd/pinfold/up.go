@@ -147,6 +147,11 @@ func awaitServing(ctx context.Context, address string) error {
 		return err
 	}
 	defer conn.Close()
+	return awaitServingAt(ctx, conn)
+}
+
+// awaitServingAt returns when the service at the other end of the connection serves.
+func awaitServingAt(ctx context.Context, conn grpc.ClientConnInterface) error {
 	for {
 		answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 		if err == nil && answer.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
