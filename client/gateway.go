@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 	rewardsv1 "pinfold/proto/pinfold/rewards/v1"
@@ -131,9 +132,12 @@ func (g *Gateway) Face(ctx context.Context, wearer WearerID, minSeq uint64) (*ga
 func (g *Gateway) Watch(ctx context.Context, wearer WearerID, minSeq uint64) iter.Seq2[*gatewayv1.Face, error] {
 	return func(yield func(*gatewayv1.Face, error) bool) {
 		pause := firstPause
+		from := gatewayv1.GetFaceRequest_builder{Wearer: wearer.String(), MinSeq: minSeq}.Build()
 		for again := false; ; again = true {
-			err := g.watch(ctx, wearer, minSeq, again, func(face *gatewayv1.Face) bool {
-				minSeq, pause = max(minSeq, face.GetSeq()), firstPause
+			err := g.watch(ctx, from, again, func(face *gatewayv1.Face) bool {
+				from.SetMinSeq(max(from.GetMinSeq(), face.GetSeq()))
+				from.SetSeen(proto.CloneOf(face.GetReflected())) // the face is the caller's
+				pause = firstPause
 				return yield(face, nil)
 			})
 			if err == nil || ctx.Err() != nil || !yield(nil, err) || !sleep(ctx, pause) {
@@ -145,10 +149,10 @@ func (g *Gateway) Watch(ctx context.Context, wearer WearerID, minSeq uint64) ite
 }
 
 // watch yields what one stream brings, and returns nil if the caller has enough. It may await a gateway that is away.
-func (g *Gateway) watch(ctx context.Context, wearer WearerID, minSeq uint64, await bool, yield func(*gatewayv1.Face) bool) error {
+func (g *Gateway) watch(ctx context.Context, from *gatewayv1.GetFaceRequest, await bool, yield func(*gatewayv1.Face) bool) error {
 	ctx, cancel := context.WithCancel(ctx) // ends the stream, which nobody else does
 	defer cancel()
-	stream, err := g.gateway.WatchFace(ctx, gatewayv1.GetFaceRequest_builder{Wearer: wearer.String(), MinSeq: minSeq}.Build(), grpc.WaitForReady(await))
+	stream, err := g.gateway.WatchFace(ctx, from, grpc.WaitForReady(await))
 	for err == nil {
 		var face *gatewayv1.Face
 		if face, err = stream.Recv(); err == nil && !yield(face) {
@@ -173,6 +177,7 @@ func (g *Gateway) Friends(ctx context.Context, wearer WearerID, minSeq uint64) i
 					return
 				}
 			}
+			b.MinSeq = max(b.MinSeq, r.GetSeq()) // no page is of an older state than the one before it
 			if b.PageToken = r.GetNextPageToken(); b.PageToken == "" {
 				return
 			}

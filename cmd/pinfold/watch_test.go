@@ -89,6 +89,7 @@ func (w *watchers) awaitFinal(t testing.TB, gateway gatewayv1.GatewayServiceClie
 		w.await(t, wearer, "its final state", func(f *gatewayv1.Face) bool {
 			f = proto.CloneOf(f)
 			f.SetSeq(want.GetSeq())
+			f.SetReflected(want.GetReflected())
 			return proto.Equal(f, want)
 		})
 	}

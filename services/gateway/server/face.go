@@ -30,33 +30,35 @@ func (a *api) GetFace(ctx context.Context, req *gatewayv1.GetFaceRequest) (*gate
 	if err := a.services.settle(ctx, settled); err != nil {
 		return nil, err
 	}
-	face, _, err := a.face(ctx, req.GetWearer(), reflected{settled.GetMinSeq(), settled.GetMinSeq()})
-	return face, err
+	return a.face(ctx, req.GetWearer(), notBefore(settled.GetMinSeq(), req.GetSeen()))
 }
 
-// reflected is how far the parts of a face reflect the log.
-type reflected struct{ awards, day uint64 }
+// notBefore is what a face reflects at least that is not to be older than the sequence, nor than what was seen.
+func notBefore(seq uint64, seen *gatewayv1.Reflected) *gatewayv1.Reflected {
+	return gatewayv1.Reflected_builder{Awards: max(seq, seen.GetAwards()), Steps: max(seq, seen.GetSteps())}.Build()
+}
 
 // face reads the parts of a face from the services that keep them, none before the sequence that it is to reflect.
-func (a *api) face(ctx context.Context, wearer string, least reflected) (*gatewayv1.Face, reflected, error) {
+func (a *api) face(ctx context.Context, wearer string, least *gatewayv1.Reflected) (*gatewayv1.Face, error) {
 	var awards *rewardsv1.GetAwardsResponse
 	var day *stepsv1.GetDayResponse
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		awards, err = a.services.rewards.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: wearer, MinSeq: least.awards}.Build())
+		awards, err = a.services.rewards.GetAwards(ctx, rewardsv1.GetAwardsRequest_builder{Wearer: wearer, MinSeq: least.GetAwards()}.Build())
 		return err
 	})
 	group.Go(func() (err error) {
-		day, err = a.services.steps.GetDay(ctx, stepsv1.GetDayRequest_builder{Wearer: wearer, MinSeq: least.day}.Build())
+		day, err = a.services.steps.GetDay(ctx, stepsv1.GetDayRequest_builder{Wearer: wearer, MinSeq: least.GetSteps()}.Build())
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return nil, reflected{}, err
+		return nil, err
 	}
 	b := gatewayv1.Face_builder{
 		Seq: min(awards.GetSeq(), day.GetSeq()), Wearer: wearer, Friends: awards.GetFriends(), Background: awards.GetChosen(),
 		NextBackground: awards.GetNextBackground(), NextMedal: awards.GetNextMedal(),
 		Today: day.GetDay(), StepGoal: day.GetGoal(),
+		Reflected: gatewayv1.Reflected_builder{Awards: awards.GetSeq(), Steps: day.GetSeq()}.Build(),
 	}
 	for _, m := range awards.GetMedals() {
 		b.Medal = logv1.Medal(max(int32(b.Medal), int32(m.GetMedal())))
@@ -66,7 +68,7 @@ func (a *api) face(ctx context.Context, wearer string, least reflected) (*gatewa
 			b.Backgrounds++
 		}
 	}
-	return b.Build(), reflected{awards.GetSeq(), day.GetSeq()}, nil
+	return b.Build(), nil
 }
 
 // WatchFace implements GatewayService.
@@ -78,11 +80,11 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 	ctx := stream.Context()
 	w, seq := a.hub.watch(wearer)
 	defer a.hub.leave(w)
-	begin := max(uint64(seq), req.GetMinSeq())
-	least := reflected{begin, begin}
+	least := notBefore(max(uint64(seq), req.GetMinSeq()), req.GetSeen())
+	asked := req.GetMinSeq() > 0 || req.HasSeen()
 	var shown *gatewayv1.Face
 	for {
-		face, at, err := a.readFace(ctx, req.GetWearer(), least, shown == nil && req.GetMinSeq() > 0)
+		face, err := a.readFace(ctx, req.GetWearer(), least, shown == nil && asked)
 		if err != nil {
 			return err
 		}
@@ -95,8 +97,7 @@ func (a *api) WatchFace(req *gatewayv1.GetFaceRequest, stream grpc.ServerStreami
 		select {
 		case <-w.wake:
 			// Another replica may be behind the one that was read last: what is shown does not go back.
-			changed := uint64(a.hub.changed(w))
-			least = reflected{max(at.awards, changed), max(at.day, changed)}
+			least = notBefore(uint64(a.hub.changed(w)), face.GetReflected())
 		case <-a.hub.runs.Done():
 			return errStopping
 		case <-ctx.Done():
@@ -109,29 +110,29 @@ var errStopping = status.Error(codes.Unavailable, "the gateway stops: watch agai
 
 // readFace reads the face until it succeeds: a service that is being started again is waited for. Where the watcher has
 // asked for a sequence that the services do not reach, as after a restore, it is told so.
-func (a *api) readFace(ctx context.Context, wearer string, least reflected, asked bool) (*gatewayv1.Face, reflected, error) {
+func (a *api) readFace(ctx context.Context, wearer string, least *gatewayv1.Reflected, asked bool) (*gatewayv1.Face, error) {
 	for {
 		reading, cancel := context.WithTimeout(ctx, faceTimeout)
 		stop := context.AfterFunc(a.hub.runs, cancel) // the services may stop too: none is waited for
-		face, at, err := a.face(reading, wearer, least)
+		face, err := a.face(reading, wearer, least)
 		stop()
 		cancel()
 		if asked && serve.Reason(err) == serve.ReasonName(gatewayv1.Reason_REASON_SEQ_NOT_REACHED) {
-			return nil, at, err
+			return nil, err
 		}
 		switch status.Code(err) {
 		case codes.OK:
-			return face, at, nil
+			return face, nil
 		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		default:
-			return nil, at, err
+			return nil, err
 		}
 		select {
 		case <-time.After(retryPause):
 		case <-a.hub.runs.Done():
-			return nil, at, errStopping
+			return nil, errStopping
 		case <-ctx.Done():
-			return nil, at, status.FromContextError(ctx.Err()).Err()
+			return nil, status.FromContextError(ctx.Err()).Err()
 		}
 	}
 }
@@ -141,10 +142,12 @@ func sameFace(a, b *gatewayv1.Face) bool {
 	if a == nil {
 		return false
 	}
-	at := b.GetSeq()
+	seq, reflected := b.GetSeq(), b.GetReflected()
 	b.SetSeq(a.GetSeq())
+	b.SetReflected(a.GetReflected())
 	same := proto.Equal(a, b)
-	b.SetSeq(at)
+	b.SetSeq(seq)
+	b.SetReflected(reflected)
 	return same
 }
 

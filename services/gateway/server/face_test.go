@@ -114,7 +114,7 @@ func TestWatchEndsWithTheGateway(t *testing.T) {
 		a := &api{services: &services{rewards: rewards, steps: steps}, hub: newHub(nil, eventlog.Position{}, nil, nil, nil)}
 		ended := make(chan error, 1)
 		go func() {
-			_, _, err := a.readFace(t.Context(), "", reflected{}, false)
+			_, err := a.readFace(t.Context(), "", nil, false)
 			ended <- err
 		}()
 		<-rewards.asked
@@ -237,4 +237,130 @@ func TestWatchDoesNotGoBack(t *testing.T) {
 			t.Errorf("the watch ended with %v", err)
 		}
 	})
+}
+
+// Replicas of rewards and of steps that have folded the log up to a sequence, and do not go on. A wearer has as many friends,
+// and as many steps, as that is.
+type (
+	stuckRewards struct {
+		rewardsv1.UnimplementedRewardsServiceServer
+		seq uint64
+	}
+	stuckSteps struct {
+		stepsv1.UnimplementedStepsServiceServer
+		seq uint64
+	}
+)
+
+func (s *stuckRewards) GetAwards(_ context.Context, req *rewardsv1.GetAwardsRequest) (*rewardsv1.GetAwardsResponse, error) {
+	return rewardsv1.GetAwardsResponse_builder{Seq: s.seq, Friends: uint32(s.seq)}.Build(), reach(s.seq, req.GetMinSeq())
+}
+
+func (s *stuckSteps) GetDay(_ context.Context, req *stepsv1.GetDayRequest) (*stepsv1.GetDayResponse, error) {
+	day := stepsv1.Day_builder{Steps: uint32(s.seq)}.Build()
+	return stepsv1.GetDayResponse_builder{Seq: s.seq, Day: day}.Build(), reach(s.seq, req.GetMinSeq())
+}
+
+func reach(seq, minSeq uint64) error {
+	if minSeq > seq {
+		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED, "min_seq %d: at %d", minSeq, seq)
+	}
+	return nil
+}
+
+// startStuck runs services each of which has one replica at each of its sequences, and an API that reads them.
+func startStuck(t *testing.T, rewards, steps []uint64) *api {
+	t.Helper()
+	var addresses [2][]string
+	for i, seqs := range [][]uint64{rewards, steps} {
+		for _, seq := range seqs {
+			l, err := serve.Listen("127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := serve.New(quiet)
+			rewardsv1.RegisterRewardsServiceServer(server, &stuckRewards{seq: seq})
+			stepsv1.RegisterStepsServiceServer(server, &stuckSteps{seq: seq})
+			server.Serving(true)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- server.Run(ctx, l) }()
+			t.Cleanup(func() {
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+			addresses[i] = append(addresses[i], l.Addr().String())
+		}
+	}
+	s, err := dial("127.0.0.1:1", strings.Join(addresses[0], ","), strings.Join(addresses[1], ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close) // before the servers, which wait for its connections
+	return &api{services: s, hub: newHub(nil, eventlog.Position{}, nil, nil, nil)}
+}
+
+// TestFaceDoesNotGoBack: two replicas of rewards, one of which is held back, and steps that lag behind both, or the other
+// way round. Who hands back what the last face reflected gets nothing older, however often they ask or watch anew, and
+// whatever replica answers. The seq of that face, as min_seq, cannot say it: it is that of the part that lags.
+func TestFaceDoesNotGoBack(t *testing.T) {
+	const behind, held, ahead = 3, 4, 5
+	for name, at := range map[string]struct{ rewards, steps []uint64 }{
+		"of rewards": {[]uint64{ahead, held}, []uint64{behind}},
+		"of steps":   {[]uint64{behind}, []uint64{held, ahead}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := startStuck(t, at.rewards, at.steps)
+			furthest := func(f *gatewayv1.Face) uint32 { return max(f.GetFriends(), f.GetToday().GetSteps()) }
+			req := gatewayv1.GetFaceRequest_builder{Wearer: fact.WearerID{1}.String()}.Build()
+			var seen *gatewayv1.Face
+			for furthest(seen) < ahead {
+				var err error
+				if seen, err = a.GetFace(t.Context(), req); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if seen.GetSeq() != behind {
+				t.Errorf("the face has the sequence %d, want %d, the lower of its parts", seen.GetSeq(), behind)
+			}
+			req.SetSeen(seen.GetReflected())
+			for range 4 {
+				face, err := a.GetFace(t.Context(), req)
+				if err != nil || furthest(face) != ahead {
+					t.Errorf("after %v: got %v, %v", seen, face, err)
+				}
+				if face := firstOf(t, a, req); furthest(face) != ahead {
+					t.Errorf("after %v: the next watch began with %v", seen, face)
+				}
+			}
+		})
+	}
+}
+
+// firstOf returns the face that a watch begins with.
+func firstOf(t *testing.T, a *api, req *gatewayv1.GetFaceRequest) *gatewayv1.Face {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stream := &faces{ctx: ctx, sent: make(chan *gatewayv1.Face, 1)}
+	ended := make(chan error, 1)
+	go func() { ended <- a.WatchFace(req, stream) }()
+	face := <-stream.sent
+	cancel()
+	if err := <-ended; status.Code(err) != codes.Canceled {
+		t.Errorf("the watch ended with %v", err)
+	}
+	return face
+}
+
+// TestFaceSeenOfAnotherLog: what was seen of a log that was cut since is never reached, and a watch says so instead of
+// waiting for ever.
+func TestFaceSeenOfAnotherLog(t *testing.T) {
+	a := startStuck(t, []uint64{4}, []uint64{4})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	req := gatewayv1.GetFaceRequest_builder{Wearer: fact.WearerID{1}.String(), Seen: gatewayv1.Reflected_builder{Steps: 5}.Build()}.Build()
+	err := a.WatchFace(req, &faces{ctx: ctx, sent: make(chan *gatewayv1.Face, 1)})
+	wantError(t, err, codes.Unavailable, gatewayv1.Reason_REASON_SEQ_NOT_REACHED)
 }

@@ -224,6 +224,7 @@ type GetFaceRequest struct {
 	state             protoimpl.MessageState `protogen:"opaque.v1"`
 	xxx_hidden_Wearer string                 `protobuf:"bytes,1,opt,name=wearer,proto3"`
 	xxx_hidden_MinSeq uint64                 `protobuf:"varint,2,opt,name=min_seq,json=minSeq,proto3"`
+	xxx_hidden_Seen   *Reflected             `protobuf:"bytes,3,opt,name=seen,proto3"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -267,6 +268,13 @@ func (x *GetFaceRequest) GetMinSeq() uint64 {
 	return 0
 }
 
+func (x *GetFaceRequest) GetSeen() *Reflected {
+	if x != nil {
+		return x.xxx_hidden_Seen
+	}
+	return nil
+}
+
 func (x *GetFaceRequest) SetWearer(v string) {
 	x.xxx_hidden_Wearer = v
 }
@@ -275,11 +283,28 @@ func (x *GetFaceRequest) SetMinSeq(v uint64) {
 	x.xxx_hidden_MinSeq = v
 }
 
+func (x *GetFaceRequest) SetSeen(v *Reflected) {
+	x.xxx_hidden_Seen = v
+}
+
+func (x *GetFaceRequest) HasSeen() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_Seen != nil
+}
+
+func (x *GetFaceRequest) ClearSeen() {
+	x.xxx_hidden_Seen = nil
+}
+
 type GetFaceRequest_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	Wearer string
 	MinSeq uint64
+	// What the last face that was seen reflected: nothing then goes back, whichever replicas answer.
+	Seen *Reflected
 }
 
 func (b0 GetFaceRequest_builder) Build() *GetFaceRequest {
@@ -288,6 +313,82 @@ func (b0 GetFaceRequest_builder) Build() *GetFaceRequest {
 	_, _ = b, x
 	x.xxx_hidden_Wearer = b.Wearer
 	x.xxx_hidden_MinSeq = b.MinSeq
+	x.xxx_hidden_Seen = b.Seen
+	return m0
+}
+
+// Reflected says how much of the log a face reflects. Its parts are kept by services that fold the log each at its own
+// pace, so it takes a sequence for each: with the lower of them as min_seq, what is shown of the other could go back.
+type Reflected struct {
+	state             protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Awards uint64                 `protobuf:"varint,1,opt,name=awards,proto3"`
+	xxx_hidden_Steps  uint64                 `protobuf:"varint,2,opt,name=steps,proto3"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Reflected) Reset() {
+	*x = Reflected{}
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reflected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reflected) ProtoMessage() {}
+
+func (x *Reflected) ProtoReflect() protoreflect.Message {
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+func (x *Reflected) GetAwards() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Awards
+	}
+	return 0
+}
+
+func (x *Reflected) GetSteps() uint64 {
+	if x != nil {
+		return x.xxx_hidden_Steps
+	}
+	return 0
+}
+
+func (x *Reflected) SetAwards(v uint64) {
+	x.xxx_hidden_Awards = v
+}
+
+func (x *Reflected) SetSteps(v uint64) {
+	x.xxx_hidden_Steps = v
+}
+
+type Reflected_builder struct {
+	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
+
+	// Friends, medal and backgrounds.
+	Awards uint64
+	// The steps of today.
+	Steps uint64
+}
+
+func (b0 Reflected_builder) Build() *Reflected {
+	m0 := &Reflected{}
+	b, x := &b0, m0
+	_, _ = b, x
+	x.xxx_hidden_Awards = b.Awards
+	x.xxx_hidden_Steps = b.Steps
 	return m0
 }
 
@@ -304,13 +405,14 @@ type Face struct {
 	xxx_hidden_NextMedal      *v11.NextMedal         `protobuf:"bytes,8,opt,name=next_medal,json=nextMedal,proto3"`
 	xxx_hidden_Today          *v12.Day               `protobuf:"bytes,9,opt,name=today,proto3"`
 	xxx_hidden_StepGoal       uint32                 `protobuf:"varint,10,opt,name=step_goal,json=stepGoal,proto3"`
+	xxx_hidden_Reflected      *Reflected             `protobuf:"bytes,11,opt,name=reflected,proto3"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
 
 func (x *Face) Reset() {
 	*x = Face{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +424,7 @@ func (x *Face) String() string {
 func (*Face) ProtoMessage() {}
 
 func (x *Face) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[1]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,6 +505,13 @@ func (x *Face) GetStepGoal() uint32 {
 	return 0
 }
 
+func (x *Face) GetReflected() *Reflected {
+	if x != nil {
+		return x.xxx_hidden_Reflected
+	}
+	return nil
+}
+
 func (x *Face) SetSeq(v uint64) {
 	x.xxx_hidden_Seq = v
 }
@@ -443,6 +552,10 @@ func (x *Face) SetStepGoal(v uint32) {
 	x.xxx_hidden_StepGoal = v
 }
 
+func (x *Face) SetReflected(v *Reflected) {
+	x.xxx_hidden_Reflected = v
+}
+
 func (x *Face) HasNextBackground() bool {
 	if x == nil {
 		return false
@@ -464,6 +577,13 @@ func (x *Face) HasToday() bool {
 	return x.xxx_hidden_Today != nil
 }
 
+func (x *Face) HasReflected() bool {
+	if x == nil {
+		return false
+	}
+	return x.xxx_hidden_Reflected != nil
+}
+
 func (x *Face) ClearNextBackground() {
 	x.xxx_hidden_NextBackground = nil
 }
@@ -474,6 +594,10 @@ func (x *Face) ClearNextMedal() {
 
 func (x *Face) ClearToday() {
 	x.xxx_hidden_Today = nil
+}
+
+func (x *Face) ClearReflected() {
+	x.xxx_hidden_Reflected = nil
 }
 
 type Face_builder struct {
@@ -497,6 +621,8 @@ type Face_builder struct {
 	Today *v12.Day
 	// The steps of a day that reach the goal.
 	StepGoal uint32
+	// For the next request, as what was seen.
+	Reflected *Reflected
 }
 
 func (b0 Face_builder) Build() *Face {
@@ -513,6 +639,7 @@ func (b0 Face_builder) Build() *Face {
 	x.xxx_hidden_NextMedal = b.NextMedal
 	x.xxx_hidden_Today = b.Today
 	x.xxx_hidden_StepGoal = b.StepGoal
+	x.xxx_hidden_Reflected = b.Reflected
 	return m0
 }
 
@@ -525,7 +652,7 @@ type BeginPairingRequest struct {
 
 func (x *BeginPairingRequest) Reset() {
 	*x = BeginPairingRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +664,7 @@ func (x *BeginPairingRequest) String() string {
 func (*BeginPairingRequest) ProtoMessage() {}
 
 func (x *BeginPairingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[2]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +710,7 @@ type BeginPairingResponse struct {
 
 func (x *BeginPairingResponse) Reset() {
 	*x = BeginPairingResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +722,7 @@ func (x *BeginPairingResponse) String() string {
 func (*BeginPairingResponse) ProtoMessage() {}
 
 func (x *BeginPairingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[3]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +786,7 @@ type PairPinRequest struct {
 
 func (x *PairPinRequest) Reset() {
 	*x = PairPinRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +798,7 @@ func (x *PairPinRequest) String() string {
 func (*PairPinRequest) ProtoMessage() {}
 
 func (x *PairPinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[4]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +866,7 @@ type PairPinResponse struct {
 
 func (x *PairPinResponse) Reset() {
 	*x = PairPinResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +878,7 @@ func (x *PairPinResponse) String() string {
 func (*PairPinResponse) ProtoMessage() {}
 
 func (x *PairPinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[5]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +950,7 @@ type DeliverRequest struct {
 
 func (x *DeliverRequest) Reset() {
 	*x = DeliverRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +962,7 @@ func (x *DeliverRequest) String() string {
 func (*DeliverRequest) ProtoMessage() {}
 
 func (x *DeliverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[6]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1025,7 @@ type SignedStatement struct {
 
 func (x *SignedStatement) Reset() {
 	*x = SignedStatement{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1037,7 @@ func (x *SignedStatement) String() string {
 func (*SignedStatement) ProtoMessage() {}
 
 func (x *SignedStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[7]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1105,7 @@ type DeliverResponse struct {
 
 func (x *DeliverResponse) Reset() {
 	*x = DeliverResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1117,7 @@ func (x *DeliverResponse) String() string {
 func (*DeliverResponse) ProtoMessage() {}
 
 func (x *DeliverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[8]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1200,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1212,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[9]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1346,7 @@ type ChooseBackgroundRequest struct {
 
 func (x *ChooseBackgroundRequest) Reset() {
 	*x = ChooseBackgroundRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1358,7 @@ func (x *ChooseBackgroundRequest) String() string {
 func (*ChooseBackgroundRequest) ProtoMessage() {}
 
 func (x *ChooseBackgroundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[10]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1431,7 @@ type ChooseBackgroundResponse struct {
 
 func (x *ChooseBackgroundResponse) Reset() {
 	*x = ChooseBackgroundResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1443,7 @@ func (x *ChooseBackgroundResponse) String() string {
 func (*ChooseBackgroundResponse) ProtoMessage() {}
 
 func (x *ChooseBackgroundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[11]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1488,7 @@ type RegisterPinsRequest struct {
 
 func (x *RegisterPinsRequest) Reset() {
 	*x = RegisterPinsRequest{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1500,7 @@ func (x *RegisterPinsRequest) String() string {
 func (*RegisterPinsRequest) ProtoMessage() {}
 
 func (x *RegisterPinsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[12]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1549,7 @@ type Registration struct {
 
 func (x *Registration) Reset() {
 	*x = Registration{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1561,7 @@ func (x *Registration) String() string {
 func (*Registration) ProtoMessage() {}
 
 func (x *Registration) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[13]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1625,7 @@ type RegisterPinsResponse struct {
 
 func (x *RegisterPinsResponse) Reset() {
 	*x = RegisterPinsResponse{}
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1637,7 @@ func (x *RegisterPinsResponse) String() string {
 func (*RegisterPinsResponse) ProtoMessage() {}
 
 func (x *RegisterPinsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[14]
+	mi := &file_pinfold_gateway_v1_gateway_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,10 +1691,14 @@ var File_pinfold_gateway_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	" pinfold/gateway/v1/gateway.proto\x12\x12pinfold.gateway.v1\x1a\x18pinfold/log/v1/log.proto\x1a pinfold/rewards/v1/rewards.proto\x1a\x1cpinfold/steps/v1/steps.proto\x1a\x18pinfold/tap/v1/tap.proto\"A\n" +
+	" pinfold/gateway/v1/gateway.proto\x12\x12pinfold.gateway.v1\x1a\x18pinfold/log/v1/log.proto\x1a pinfold/rewards/v1/rewards.proto\x1a\x1cpinfold/steps/v1/steps.proto\x1a\x18pinfold/tap/v1/tap.proto\"t\n" +
 	"\x0eGetFaceRequest\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\tR\x06wearer\x12\x17\n" +
-	"\amin_seq\x18\x02 \x01(\x04R\x06minSeq\"\x8e\x03\n" +
+	"\amin_seq\x18\x02 \x01(\x04R\x06minSeq\x121\n" +
+	"\x04seen\x18\x03 \x01(\v2\x1d.pinfold.gateway.v1.ReflectedR\x04seen\"9\n" +
+	"\tReflected\x12\x16\n" +
+	"\x06awards\x18\x01 \x01(\x04R\x06awards\x12\x14\n" +
+	"\x05steps\x18\x02 \x01(\x04R\x05steps\"\xcb\x03\n" +
 	"\x04Face\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06wearer\x18\x02 \x01(\tR\x06wearer\x12\x18\n" +
@@ -1582,7 +1713,8 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"next_medal\x18\b \x01(\v2\x1d.pinfold.rewards.v1.NextMedalR\tnextMedal\x12+\n" +
 	"\x05today\x18\t \x01(\v2\x15.pinfold.steps.v1.DayR\x05today\x12\x1b\n" +
 	"\tstep_goal\x18\n" +
-	" \x01(\rR\bstepGoal\"-\n" +
+	" \x01(\rR\bstepGoal\x12;\n" +
+	"\treflected\x18\v \x01(\v2\x1d.pinfold.gateway.v1.ReflectedR\treflected\"-\n" +
 	"\x13BeginPairingRequest\x12\x16\n" +
 	"\x06wearer\x18\x01 \x01(\tR\x06wearer\"S\n" +
 	"\x14BeginPairingResponse\x12\x1c\n" +
@@ -1693,103 +1825,106 @@ const file_pinfold_gateway_v1_gateway_proto_rawDesc = "" +
 	"\fRegisterPins\x12'.pinfold.gateway.v1.RegisterPinsRequest\x1a(.pinfold.gateway.v1.RegisterPinsResponseB,Z*pinfold/proto/pinfold/gateway/v1;gatewayv1b\x06proto3"
 
 var file_pinfold_gateway_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_pinfold_gateway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_pinfold_gateway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_pinfold_gateway_v1_gateway_proto_goTypes = []any{
 	(Reason)(0),                         // 0: pinfold.gateway.v1.Reason
 	(Status)(0),                         // 1: pinfold.gateway.v1.Status
 	(*GetFaceRequest)(nil),              // 2: pinfold.gateway.v1.GetFaceRequest
-	(*Face)(nil),                        // 3: pinfold.gateway.v1.Face
-	(*BeginPairingRequest)(nil),         // 4: pinfold.gateway.v1.BeginPairingRequest
-	(*BeginPairingResponse)(nil),        // 5: pinfold.gateway.v1.BeginPairingResponse
-	(*PairPinRequest)(nil),              // 6: pinfold.gateway.v1.PairPinRequest
-	(*PairPinResponse)(nil),             // 7: pinfold.gateway.v1.PairPinResponse
-	(*DeliverRequest)(nil),              // 8: pinfold.gateway.v1.DeliverRequest
-	(*SignedStatement)(nil),             // 9: pinfold.gateway.v1.SignedStatement
-	(*DeliverResponse)(nil),             // 10: pinfold.gateway.v1.DeliverResponse
-	(*Answer)(nil),                      // 11: pinfold.gateway.v1.Answer
-	(*ChooseBackgroundRequest)(nil),     // 12: pinfold.gateway.v1.ChooseBackgroundRequest
-	(*ChooseBackgroundResponse)(nil),    // 13: pinfold.gateway.v1.ChooseBackgroundResponse
-	(*RegisterPinsRequest)(nil),         // 14: pinfold.gateway.v1.RegisterPinsRequest
-	(*Registration)(nil),                // 15: pinfold.gateway.v1.Registration
-	(*RegisterPinsResponse)(nil),        // 16: pinfold.gateway.v1.RegisterPinsResponse
-	(v1.Medal)(0),                       // 17: pinfold.log.v1.Medal
-	(*v11.NextBackground)(nil),          // 18: pinfold.rewards.v1.NextBackground
-	(*v11.NextMedal)(nil),               // 19: pinfold.rewards.v1.NextMedal
-	(*v12.Day)(nil),                     // 20: pinfold.steps.v1.Day
-	(*v13.ListFriendsRequest)(nil),      // 21: pinfold.tap.v1.ListFriendsRequest
-	(*v13.GetFriendshipRequest)(nil),    // 22: pinfold.tap.v1.GetFriendshipRequest
-	(*v13.GetOutcomesRequest)(nil),      // 23: pinfold.tap.v1.GetOutcomesRequest
-	(*v11.GetAwardsRequest)(nil),        // 24: pinfold.rewards.v1.GetAwardsRequest
-	(*v11.GetTotalsRequest)(nil),        // 25: pinfold.rewards.v1.GetTotalsRequest
-	(*v11.ListLeaderboardRequest)(nil),  // 26: pinfold.rewards.v1.ListLeaderboardRequest
-	(*v11.GetStandingRequest)(nil),      // 27: pinfold.rewards.v1.GetStandingRequest
-	(*v12.GetDayRequest)(nil),           // 28: pinfold.steps.v1.GetDayRequest
-	(*v12.ListDaysRequest)(nil),         // 29: pinfold.steps.v1.ListDaysRequest
-	(*v12.ListLeaderboardRequest)(nil),  // 30: pinfold.steps.v1.ListLeaderboardRequest
-	(*v12.GetStandingRequest)(nil),      // 31: pinfold.steps.v1.GetStandingRequest
-	(*v13.ListFriendsResponse)(nil),     // 32: pinfold.tap.v1.ListFriendsResponse
-	(*v13.GetFriendshipResponse)(nil),   // 33: pinfold.tap.v1.GetFriendshipResponse
-	(*v13.GetOutcomesResponse)(nil),     // 34: pinfold.tap.v1.GetOutcomesResponse
-	(*v11.GetAwardsResponse)(nil),       // 35: pinfold.rewards.v1.GetAwardsResponse
-	(*v11.GetTotalsResponse)(nil),       // 36: pinfold.rewards.v1.GetTotalsResponse
-	(*v11.ListLeaderboardResponse)(nil), // 37: pinfold.rewards.v1.ListLeaderboardResponse
-	(*v11.GetStandingResponse)(nil),     // 38: pinfold.rewards.v1.GetStandingResponse
-	(*v12.GetDayResponse)(nil),          // 39: pinfold.steps.v1.GetDayResponse
-	(*v12.ListDaysResponse)(nil),        // 40: pinfold.steps.v1.ListDaysResponse
-	(*v12.ListLeaderboardResponse)(nil), // 41: pinfold.steps.v1.ListLeaderboardResponse
-	(*v12.GetStandingResponse)(nil),     // 42: pinfold.steps.v1.GetStandingResponse
+	(*Reflected)(nil),                   // 3: pinfold.gateway.v1.Reflected
+	(*Face)(nil),                        // 4: pinfold.gateway.v1.Face
+	(*BeginPairingRequest)(nil),         // 5: pinfold.gateway.v1.BeginPairingRequest
+	(*BeginPairingResponse)(nil),        // 6: pinfold.gateway.v1.BeginPairingResponse
+	(*PairPinRequest)(nil),              // 7: pinfold.gateway.v1.PairPinRequest
+	(*PairPinResponse)(nil),             // 8: pinfold.gateway.v1.PairPinResponse
+	(*DeliverRequest)(nil),              // 9: pinfold.gateway.v1.DeliverRequest
+	(*SignedStatement)(nil),             // 10: pinfold.gateway.v1.SignedStatement
+	(*DeliverResponse)(nil),             // 11: pinfold.gateway.v1.DeliverResponse
+	(*Answer)(nil),                      // 12: pinfold.gateway.v1.Answer
+	(*ChooseBackgroundRequest)(nil),     // 13: pinfold.gateway.v1.ChooseBackgroundRequest
+	(*ChooseBackgroundResponse)(nil),    // 14: pinfold.gateway.v1.ChooseBackgroundResponse
+	(*RegisterPinsRequest)(nil),         // 15: pinfold.gateway.v1.RegisterPinsRequest
+	(*Registration)(nil),                // 16: pinfold.gateway.v1.Registration
+	(*RegisterPinsResponse)(nil),        // 17: pinfold.gateway.v1.RegisterPinsResponse
+	(v1.Medal)(0),                       // 18: pinfold.log.v1.Medal
+	(*v11.NextBackground)(nil),          // 19: pinfold.rewards.v1.NextBackground
+	(*v11.NextMedal)(nil),               // 20: pinfold.rewards.v1.NextMedal
+	(*v12.Day)(nil),                     // 21: pinfold.steps.v1.Day
+	(*v13.ListFriendsRequest)(nil),      // 22: pinfold.tap.v1.ListFriendsRequest
+	(*v13.GetFriendshipRequest)(nil),    // 23: pinfold.tap.v1.GetFriendshipRequest
+	(*v13.GetOutcomesRequest)(nil),      // 24: pinfold.tap.v1.GetOutcomesRequest
+	(*v11.GetAwardsRequest)(nil),        // 25: pinfold.rewards.v1.GetAwardsRequest
+	(*v11.GetTotalsRequest)(nil),        // 26: pinfold.rewards.v1.GetTotalsRequest
+	(*v11.ListLeaderboardRequest)(nil),  // 27: pinfold.rewards.v1.ListLeaderboardRequest
+	(*v11.GetStandingRequest)(nil),      // 28: pinfold.rewards.v1.GetStandingRequest
+	(*v12.GetDayRequest)(nil),           // 29: pinfold.steps.v1.GetDayRequest
+	(*v12.ListDaysRequest)(nil),         // 30: pinfold.steps.v1.ListDaysRequest
+	(*v12.ListLeaderboardRequest)(nil),  // 31: pinfold.steps.v1.ListLeaderboardRequest
+	(*v12.GetStandingRequest)(nil),      // 32: pinfold.steps.v1.GetStandingRequest
+	(*v13.ListFriendsResponse)(nil),     // 33: pinfold.tap.v1.ListFriendsResponse
+	(*v13.GetFriendshipResponse)(nil),   // 34: pinfold.tap.v1.GetFriendshipResponse
+	(*v13.GetOutcomesResponse)(nil),     // 35: pinfold.tap.v1.GetOutcomesResponse
+	(*v11.GetAwardsResponse)(nil),       // 36: pinfold.rewards.v1.GetAwardsResponse
+	(*v11.GetTotalsResponse)(nil),       // 37: pinfold.rewards.v1.GetTotalsResponse
+	(*v11.ListLeaderboardResponse)(nil), // 38: pinfold.rewards.v1.ListLeaderboardResponse
+	(*v11.GetStandingResponse)(nil),     // 39: pinfold.rewards.v1.GetStandingResponse
+	(*v12.GetDayResponse)(nil),          // 40: pinfold.steps.v1.GetDayResponse
+	(*v12.ListDaysResponse)(nil),        // 41: pinfold.steps.v1.ListDaysResponse
+	(*v12.ListLeaderboardResponse)(nil), // 42: pinfold.steps.v1.ListLeaderboardResponse
+	(*v12.GetStandingResponse)(nil),     // 43: pinfold.steps.v1.GetStandingResponse
 }
 var file_pinfold_gateway_v1_gateway_proto_depIdxs = []int32{
-	17, // 0: pinfold.gateway.v1.Face.medal:type_name -> pinfold.log.v1.Medal
-	18, // 1: pinfold.gateway.v1.Face.next_background:type_name -> pinfold.rewards.v1.NextBackground
-	19, // 2: pinfold.gateway.v1.Face.next_medal:type_name -> pinfold.rewards.v1.NextMedal
-	20, // 3: pinfold.gateway.v1.Face.today:type_name -> pinfold.steps.v1.Day
-	9,  // 4: pinfold.gateway.v1.DeliverRequest.statements:type_name -> pinfold.gateway.v1.SignedStatement
-	11, // 5: pinfold.gateway.v1.DeliverResponse.answers:type_name -> pinfold.gateway.v1.Answer
-	1,  // 6: pinfold.gateway.v1.Answer.status:type_name -> pinfold.gateway.v1.Status
-	0,  // 7: pinfold.gateway.v1.Answer.reason:type_name -> pinfold.gateway.v1.Reason
-	15, // 8: pinfold.gateway.v1.RegisterPinsRequest.pins:type_name -> pinfold.gateway.v1.Registration
-	4,  // 9: pinfold.gateway.v1.GatewayService.BeginPairing:input_type -> pinfold.gateway.v1.BeginPairingRequest
-	6,  // 10: pinfold.gateway.v1.GatewayService.PairPin:input_type -> pinfold.gateway.v1.PairPinRequest
-	8,  // 11: pinfold.gateway.v1.GatewayService.Deliver:input_type -> pinfold.gateway.v1.DeliverRequest
-	12, // 12: pinfold.gateway.v1.GatewayService.ChooseBackground:input_type -> pinfold.gateway.v1.ChooseBackgroundRequest
-	21, // 13: pinfold.gateway.v1.GatewayService.ListFriends:input_type -> pinfold.tap.v1.ListFriendsRequest
-	22, // 14: pinfold.gateway.v1.GatewayService.GetFriendship:input_type -> pinfold.tap.v1.GetFriendshipRequest
-	23, // 15: pinfold.gateway.v1.GatewayService.GetOutcomes:input_type -> pinfold.tap.v1.GetOutcomesRequest
-	24, // 16: pinfold.gateway.v1.GatewayService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
-	25, // 17: pinfold.gateway.v1.GatewayService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
-	26, // 18: pinfold.gateway.v1.GatewayService.ListLeaderboard:input_type -> pinfold.rewards.v1.ListLeaderboardRequest
-	27, // 19: pinfold.gateway.v1.GatewayService.GetStanding:input_type -> pinfold.rewards.v1.GetStandingRequest
-	28, // 20: pinfold.gateway.v1.GatewayService.GetDay:input_type -> pinfold.steps.v1.GetDayRequest
-	29, // 21: pinfold.gateway.v1.GatewayService.ListDays:input_type -> pinfold.steps.v1.ListDaysRequest
-	30, // 22: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:input_type -> pinfold.steps.v1.ListLeaderboardRequest
-	31, // 23: pinfold.gateway.v1.GatewayService.GetStepsStanding:input_type -> pinfold.steps.v1.GetStandingRequest
-	2,  // 24: pinfold.gateway.v1.GatewayService.GetFace:input_type -> pinfold.gateway.v1.GetFaceRequest
-	2,  // 25: pinfold.gateway.v1.GatewayService.WatchFace:input_type -> pinfold.gateway.v1.GetFaceRequest
-	14, // 26: pinfold.gateway.v1.OperatorService.RegisterPins:input_type -> pinfold.gateway.v1.RegisterPinsRequest
-	5,  // 27: pinfold.gateway.v1.GatewayService.BeginPairing:output_type -> pinfold.gateway.v1.BeginPairingResponse
-	7,  // 28: pinfold.gateway.v1.GatewayService.PairPin:output_type -> pinfold.gateway.v1.PairPinResponse
-	10, // 29: pinfold.gateway.v1.GatewayService.Deliver:output_type -> pinfold.gateway.v1.DeliverResponse
-	13, // 30: pinfold.gateway.v1.GatewayService.ChooseBackground:output_type -> pinfold.gateway.v1.ChooseBackgroundResponse
-	32, // 31: pinfold.gateway.v1.GatewayService.ListFriends:output_type -> pinfold.tap.v1.ListFriendsResponse
-	33, // 32: pinfold.gateway.v1.GatewayService.GetFriendship:output_type -> pinfold.tap.v1.GetFriendshipResponse
-	34, // 33: pinfold.gateway.v1.GatewayService.GetOutcomes:output_type -> pinfold.tap.v1.GetOutcomesResponse
-	35, // 34: pinfold.gateway.v1.GatewayService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
-	36, // 35: pinfold.gateway.v1.GatewayService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
-	37, // 36: pinfold.gateway.v1.GatewayService.ListLeaderboard:output_type -> pinfold.rewards.v1.ListLeaderboardResponse
-	38, // 37: pinfold.gateway.v1.GatewayService.GetStanding:output_type -> pinfold.rewards.v1.GetStandingResponse
-	39, // 38: pinfold.gateway.v1.GatewayService.GetDay:output_type -> pinfold.steps.v1.GetDayResponse
-	40, // 39: pinfold.gateway.v1.GatewayService.ListDays:output_type -> pinfold.steps.v1.ListDaysResponse
-	41, // 40: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:output_type -> pinfold.steps.v1.ListLeaderboardResponse
-	42, // 41: pinfold.gateway.v1.GatewayService.GetStepsStanding:output_type -> pinfold.steps.v1.GetStandingResponse
-	3,  // 42: pinfold.gateway.v1.GatewayService.GetFace:output_type -> pinfold.gateway.v1.Face
-	3,  // 43: pinfold.gateway.v1.GatewayService.WatchFace:output_type -> pinfold.gateway.v1.Face
-	16, // 44: pinfold.gateway.v1.OperatorService.RegisterPins:output_type -> pinfold.gateway.v1.RegisterPinsResponse
-	27, // [27:45] is the sub-list for method output_type
-	9,  // [9:27] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	3,  // 0: pinfold.gateway.v1.GetFaceRequest.seen:type_name -> pinfold.gateway.v1.Reflected
+	18, // 1: pinfold.gateway.v1.Face.medal:type_name -> pinfold.log.v1.Medal
+	19, // 2: pinfold.gateway.v1.Face.next_background:type_name -> pinfold.rewards.v1.NextBackground
+	20, // 3: pinfold.gateway.v1.Face.next_medal:type_name -> pinfold.rewards.v1.NextMedal
+	21, // 4: pinfold.gateway.v1.Face.today:type_name -> pinfold.steps.v1.Day
+	3,  // 5: pinfold.gateway.v1.Face.reflected:type_name -> pinfold.gateway.v1.Reflected
+	10, // 6: pinfold.gateway.v1.DeliverRequest.statements:type_name -> pinfold.gateway.v1.SignedStatement
+	12, // 7: pinfold.gateway.v1.DeliverResponse.answers:type_name -> pinfold.gateway.v1.Answer
+	1,  // 8: pinfold.gateway.v1.Answer.status:type_name -> pinfold.gateway.v1.Status
+	0,  // 9: pinfold.gateway.v1.Answer.reason:type_name -> pinfold.gateway.v1.Reason
+	16, // 10: pinfold.gateway.v1.RegisterPinsRequest.pins:type_name -> pinfold.gateway.v1.Registration
+	5,  // 11: pinfold.gateway.v1.GatewayService.BeginPairing:input_type -> pinfold.gateway.v1.BeginPairingRequest
+	7,  // 12: pinfold.gateway.v1.GatewayService.PairPin:input_type -> pinfold.gateway.v1.PairPinRequest
+	9,  // 13: pinfold.gateway.v1.GatewayService.Deliver:input_type -> pinfold.gateway.v1.DeliverRequest
+	13, // 14: pinfold.gateway.v1.GatewayService.ChooseBackground:input_type -> pinfold.gateway.v1.ChooseBackgroundRequest
+	22, // 15: pinfold.gateway.v1.GatewayService.ListFriends:input_type -> pinfold.tap.v1.ListFriendsRequest
+	23, // 16: pinfold.gateway.v1.GatewayService.GetFriendship:input_type -> pinfold.tap.v1.GetFriendshipRequest
+	24, // 17: pinfold.gateway.v1.GatewayService.GetOutcomes:input_type -> pinfold.tap.v1.GetOutcomesRequest
+	25, // 18: pinfold.gateway.v1.GatewayService.GetAwards:input_type -> pinfold.rewards.v1.GetAwardsRequest
+	26, // 19: pinfold.gateway.v1.GatewayService.GetTotals:input_type -> pinfold.rewards.v1.GetTotalsRequest
+	27, // 20: pinfold.gateway.v1.GatewayService.ListLeaderboard:input_type -> pinfold.rewards.v1.ListLeaderboardRequest
+	28, // 21: pinfold.gateway.v1.GatewayService.GetStanding:input_type -> pinfold.rewards.v1.GetStandingRequest
+	29, // 22: pinfold.gateway.v1.GatewayService.GetDay:input_type -> pinfold.steps.v1.GetDayRequest
+	30, // 23: pinfold.gateway.v1.GatewayService.ListDays:input_type -> pinfold.steps.v1.ListDaysRequest
+	31, // 24: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:input_type -> pinfold.steps.v1.ListLeaderboardRequest
+	32, // 25: pinfold.gateway.v1.GatewayService.GetStepsStanding:input_type -> pinfold.steps.v1.GetStandingRequest
+	2,  // 26: pinfold.gateway.v1.GatewayService.GetFace:input_type -> pinfold.gateway.v1.GetFaceRequest
+	2,  // 27: pinfold.gateway.v1.GatewayService.WatchFace:input_type -> pinfold.gateway.v1.GetFaceRequest
+	15, // 28: pinfold.gateway.v1.OperatorService.RegisterPins:input_type -> pinfold.gateway.v1.RegisterPinsRequest
+	6,  // 29: pinfold.gateway.v1.GatewayService.BeginPairing:output_type -> pinfold.gateway.v1.BeginPairingResponse
+	8,  // 30: pinfold.gateway.v1.GatewayService.PairPin:output_type -> pinfold.gateway.v1.PairPinResponse
+	11, // 31: pinfold.gateway.v1.GatewayService.Deliver:output_type -> pinfold.gateway.v1.DeliverResponse
+	14, // 32: pinfold.gateway.v1.GatewayService.ChooseBackground:output_type -> pinfold.gateway.v1.ChooseBackgroundResponse
+	33, // 33: pinfold.gateway.v1.GatewayService.ListFriends:output_type -> pinfold.tap.v1.ListFriendsResponse
+	34, // 34: pinfold.gateway.v1.GatewayService.GetFriendship:output_type -> pinfold.tap.v1.GetFriendshipResponse
+	35, // 35: pinfold.gateway.v1.GatewayService.GetOutcomes:output_type -> pinfold.tap.v1.GetOutcomesResponse
+	36, // 36: pinfold.gateway.v1.GatewayService.GetAwards:output_type -> pinfold.rewards.v1.GetAwardsResponse
+	37, // 37: pinfold.gateway.v1.GatewayService.GetTotals:output_type -> pinfold.rewards.v1.GetTotalsResponse
+	38, // 38: pinfold.gateway.v1.GatewayService.ListLeaderboard:output_type -> pinfold.rewards.v1.ListLeaderboardResponse
+	39, // 39: pinfold.gateway.v1.GatewayService.GetStanding:output_type -> pinfold.rewards.v1.GetStandingResponse
+	40, // 40: pinfold.gateway.v1.GatewayService.GetDay:output_type -> pinfold.steps.v1.GetDayResponse
+	41, // 41: pinfold.gateway.v1.GatewayService.ListDays:output_type -> pinfold.steps.v1.ListDaysResponse
+	42, // 42: pinfold.gateway.v1.GatewayService.ListStepsLeaderboard:output_type -> pinfold.steps.v1.ListLeaderboardResponse
+	43, // 43: pinfold.gateway.v1.GatewayService.GetStepsStanding:output_type -> pinfold.steps.v1.GetStandingResponse
+	4,  // 44: pinfold.gateway.v1.GatewayService.GetFace:output_type -> pinfold.gateway.v1.Face
+	4,  // 45: pinfold.gateway.v1.GatewayService.WatchFace:output_type -> pinfold.gateway.v1.Face
+	17, // 46: pinfold.gateway.v1.OperatorService.RegisterPins:output_type -> pinfold.gateway.v1.RegisterPinsResponse
+	29, // [29:47] is the sub-list for method output_type
+	11, // [11:29] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_pinfold_gateway_v1_gateway_proto_init() }
@@ -1803,7 +1938,7 @@ func file_pinfold_gateway_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pinfold_gateway_v1_gateway_proto_rawDesc), len(file_pinfold_gateway_v1_gateway_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -81,11 +81,11 @@ type GatewayServiceClient interface {
 	ListStepsLeaderboard(ctx context.Context, in *v12.ListLeaderboardRequest, opts ...grpc.CallOption) (*v12.ListLeaderboardResponse, error)
 	// GetStepsStanding returns a wearer's rank by the steps of one day, and who stands around it.
 	GetStepsStanding(ctx context.Context, in *v12.GetStandingRequest, opts ...grpc.CallOption) (*v12.GetStandingResponse, error)
-	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards.
+	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards, and seen beside it.
 	GetFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (*Face, error)
 	// WatchFace sends the face as it is, and again each time it has changed. Several changes in a row may come as one.
-	// The stream ends with UNAVAILABLE when the gateway stops: watch again, from any gateway. Who reads too slowly is
-	// dropped (SLOW_READER).
+	// Nothing that a watch shows goes back. The stream ends with UNAVAILABLE when the gateway stops: watch again, from any
+	// gateway, with what the last face reflected as seen. Who reads too slowly is dropped (SLOW_READER).
 	WatchFace(ctx context.Context, in *GetFaceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Face], error)
 }
 
@@ -313,11 +313,11 @@ type GatewayServiceServer interface {
 	ListStepsLeaderboard(context.Context, *v12.ListLeaderboardRequest) (*v12.ListLeaderboardResponse, error)
 	// GetStepsStanding returns a wearer's rank by the steps of one day, and who stands around it.
 	GetStepsStanding(context.Context, *v12.GetStandingRequest) (*v12.GetStandingResponse, error)
-	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards.
+	// GetFace returns all that a wearer's pin shows; min_seq as in GetAwards, and seen beside it.
 	GetFace(context.Context, *GetFaceRequest) (*Face, error)
 	// WatchFace sends the face as it is, and again each time it has changed. Several changes in a row may come as one.
-	// The stream ends with UNAVAILABLE when the gateway stops: watch again, from any gateway. Who reads too slowly is
-	// dropped (SLOW_READER).
+	// Nothing that a watch shows goes back. The stream ends with UNAVAILABLE when the gateway stops: watch again, from any
+	// gateway, with what the last face reflected as seen. Who reads too slowly is dropped (SLOW_READER).
 	WatchFace(*GetFaceRequest, grpc.ServerStreamingServer[Face]) error
 	mustEmbedUnimplementedGatewayServiceServer()
 }
