@@ -88,6 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{
 			"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst),
+			"caller_rate": fmt.Sprint(limits.CallerRate), "caller_burst": fmt.Sprint(limits.CallerBurst),
 			"checkpoint_every": fmt.Sprint(gateway.DefaultEvery),
 		})
 	if err != nil {

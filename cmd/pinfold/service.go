@@ -101,6 +101,9 @@ type gatewayFlags struct {
 	PinRate   float64       `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
 	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
 
+	CallerRate  float64 `help:"Bad signatures a second that are looked at from one connection, in the long run." default:"${caller_rate}"`
+	CallerBurst int     `help:"Bad signatures that are looked at from one connection at once." default:"${caller_burst}"`
+
 	CheckpointEvery factCount `help:"Facts from one checkpoint that the gateway signs unasked to the next." default:"${checkpoint_every}"`
 }
 
@@ -155,7 +158,7 @@ func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Confi
 	}
 	return gateway.Config{
 		Config: base, Replicas: 1, Rules: inForce,
-		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst},
+		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst, CallerRate: f.CallerRate, CallerBurst: f.CallerBurst},
 		Notary: gateway.Notary{Tree: store.view("tree"), Keys: store.keys(), Every: fact.Seq(f.CheckpointEvery)},
 	}, nil
 }

@@ -31,6 +31,8 @@ type Config struct {
 type API struct {
 	// Register puts the service's gRPC services on the server.
 	Register func(grpc.ServiceRegistrar)
+	// Options are those of its gRPC server beside those that all have.
+	Options []grpc.ServerOption
 	// Ready, if not nil, is called when the fold has caught up, before the first call is served. Its error ends Run.
 	Ready func() error
 	// Tasks go on beside the fold until the context ends.
@@ -59,9 +61,9 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	}); err != nil {
 		return IgnoreEnd(ctx, err)
 	}
-	server := New(c.Logger)
-	server.health.folded = func() fact.Seq { return runner.Progress().Seq }
 	a := api(runner)
+	server := New(c.Logger, a.Options...)
+	server.health.folded = func() fact.Seq { return runner.Progress().Seq }
 	a.Register(server)
 	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers, reasons: a.Reasons}, a.Metrics)
 	if err != nil {

@@ -60,17 +60,17 @@ type Server struct {
 	calls  *calls
 }
 
-// New returns a server that says it is not serving yet.
-func New(logger *slog.Logger) *Server {
+// New returns a server that says it is not serving yet, with options beside those that all have.
+func New(logger *slog.Logger, options ...grpc.ServerOption) *Server {
 	s := &Server{health: &healthServer{Server: health.NewServer()}, calls: newCalls()}
-	s.Server = grpc.NewServer(
+	s.Server = grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ChainUnaryInterceptor(s.calls.unary, recoverPanic(logger), s.whenServing, bound),
 		grpc.ChainStreamInterceptor(s.calls.stream, recoverStreamPanic(logger), s.streamWhenServing),
-	)
+	}, options...)...)
 	s.Serving(false)
 	grpc_health_v1.RegisterHealthServer(s, s.health)
 	reflection.Register(s)

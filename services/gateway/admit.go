@@ -18,6 +18,30 @@ const MaxStepsPerSlot = 4500
 type Admission struct {
 	Now       fact.UnixMilli // the gateway's clock
 	Tolerance time.Duration  // how far ahead of it a pin's clock may be
+	Caller    Caller         // who delivers; nil = nobody who is to be held to anything
+}
+
+// Caller is who brings what pins signed. To find that a signature is bad costs as much as a good one, and anybody can make
+// one up in the name of any pin: it is counted against who brings it, not against the pin (design section 7, Admission).
+type Caller interface {
+	// Allowed reports whether one more signature may be checked for the caller.
+	Allowed() bool
+	// Failed notes that one was bad.
+	Failed()
+}
+
+// checkSignature checks that the pin with the key signed these bytes, as far as the caller may ask that.
+func checkSignature(c Caller, id fact.PinID, key fact.PublicKey, raw []byte, sig fact.Signature) error {
+	if c != nil && !c.Allowed() {
+		return refuse(RateLimited, "signature: not checked: more bad ones came from this caller than broken pins make: deliver the rest later")
+	}
+	if statement.Verify(key, raw, sig) {
+		return nil
+	}
+	if c != nil {
+		c.Failed()
+	}
+	return refuse(BadSignature, "signature: not that of pin %v over these bytes", id)
 }
 
 // ClockAhead returns by how much the clock of a half's pin was ahead of now when it signed, if that is more than the
@@ -34,7 +58,7 @@ func (a Admission) ClockAhead(raw []byte) time.Duration {
 func (a Admission) latest() fact.UnixMilli { return a.Now.Add(a.Tolerance) }
 
 // Admit checks a statement that a phone delivers and returns the fact that it becomes, or a *Refusal. The checks come in
-// the order of the reasons. What it lets in may still be refused by a fold: the roster that it reads may lag.
+// the order of the reasons, but for RATE_LIMITED, which here is the caller's and comes before the signature. What it lets in may still be refused by a fold: the roster that it reads may lag.
 func (a Admission) Admit(r kv.Reader, carrier fact.PinID, raw, signature []byte) (fact.Fact, error) {
 	kind, err := statement.KindOf(raw)
 	if err != nil {
@@ -71,7 +95,7 @@ func ParseSignature(b []byte) (fact.Signature, error) {
 }
 
 func (a Admission) admitHalf(r kv.Reader, f fact.HalfReported, raw []byte) (fact.Fact, error) {
-	if err := checkAuthor(r, f.Half.Pin, raw, f.Signature); err != nil {
+	if err := a.checkAuthor(r, f.Half.Pin, raw, f.Signature); err != nil {
 		return nil, err
 	}
 	if _, known := roster.PinByID(r, f.Half.Peer); !known {
@@ -81,7 +105,7 @@ func (a Admission) admitHalf(r kv.Reader, f fact.HalfReported, raw []byte) (fact
 }
 
 func (a Admission) admitSteps(r kv.Reader, f fact.StepsReported, raw []byte) (fact.Fact, error) {
-	if err := checkAuthor(r, f.Report.Pin, raw, f.Signature); err != nil {
+	if err := a.checkAuthor(r, f.Report.Pin, raw, f.Signature); err != nil {
 		return nil, err
 	}
 	last := f.Report.FirstSlot + fact.Slot(len(f.Report.Steps)) - 1 // a slot that there is: see statement.ParseStepReport
@@ -99,7 +123,7 @@ func (a Admission) admitSteps(r kv.Reader, f fact.StepsReported, raw []byte) (fa
 
 // checkAuthor checks that the pin is one in service and paired, that statements are taken at all, and that the pin signed
 // these bytes.
-func checkAuthor(r kv.Reader, id fact.PinID, raw []byte, sig fact.Signature) error {
+func (a Admission) checkAuthor(r kv.Reader, id fact.PinID, raw []byte, sig fact.Signature) error {
 	pin, known := roster.PinByID(r, id)
 	switch {
 	case !known:
@@ -114,10 +138,7 @@ func checkAuthor(r kv.Reader, id fact.PinID, raw []byte, sig fact.Signature) err
 	if err := checkOpen(r); err != nil {
 		return err
 	}
-	if !statement.Verify(pin.Key, raw, sig) {
-		return refuse(BadSignature, "signature: not that of pin %v over these bytes", id)
-	}
-	return nil
+	return checkSignature(a.Caller, id, pin.Key, raw, sig)
 }
 
 // checkOpen refuses what the folds would refuse as closed: it goes by their time and the rules in force. Their time can be

@@ -539,3 +539,67 @@ func wantRefused(t *testing.T, store view.Store, raw, sig []byte, want gateway.R
 		t.Errorf("got %s (%v), want %s", nameOf(got), err, nameOf(want))
 	}
 }
+
+// counted is a caller of whom so many bad signatures are checked. It counts what it is asked and told.
+type counted struct{ left, asked, failed int }
+
+func (c *counted) Allowed() bool {
+	c.asked++
+	return c.left > 0
+}
+
+func (c *counted) Failed() {
+	c.left--
+	c.failed++
+}
+
+// TestCaller: what is cheap is checked before the caller is asked whether a signature may be, and what comes behind the
+// signature is not told to one who may not. Bad signatures are counted against the caller, and nothing else is.
+func TestCaller(t *testing.T) {
+	at := newStores(t)
+	check := func(name string, flaws []flaw, raw, sig []byte) {
+		before := slices.Index(admissionOrder, "BAD_SIGNATURE")
+		cheap := len(flaws) > 0 && slices.Index(admissionOrder, string(flaws[0])) < before
+		for _, left := range []int{0, 1} {
+			c := &counted{left: left}
+			a := admission
+			a.Caller = c
+			want := counted{left: left}
+			if !cheap {
+				want.asked = 1
+			}
+			reason := ""
+			switch {
+			case !cheap && left == 0:
+				reason = "RATE_LIMITED"
+			case len(flaws) > 0:
+				reason = string(flaws[0])
+			}
+			if reason == "BAD_SIGNATURE" {
+				want.left, want.failed = left-1, 1
+			}
+			var err error
+			read(t, at.of(flaws), func(r kv.Reader) { _, err = a.Admit(r, bob.id, raw, sig) })
+			got := ""
+			if err != nil {
+				got = nameOf(refusalOf(t, err).Reason)
+			}
+			if got != reason || *c != want {
+				t.Errorf("%s with %v, %d left: got %q and %+v, want %q and %+v", name, flaws, left, got, *c, reason, want)
+			}
+			if err != nil && reason == "RATE_LIMITED" && !refusalOf(t, err).Retry() {
+				t.Errorf("%s: %v is final, want that it can be delivered later", name, err)
+			}
+		}
+	}
+	for _, f := range append([]flaw{""}, halfFlaws...) {
+		flaws := slices.DeleteFunc([]flaw{f}, func(f flaw) bool { return f == "" })
+		raw, sig := flawedHalf(flaws)
+		check("a half", flaws, raw, sig)
+	}
+	for _, f := range append([]flaw{""}, stepFlaws...) {
+		flaws := slices.DeleteFunc([]flaw{f}, func(f flaw) bool { return f == "" })
+		raw, sig := flawedSteps(flaws)
+		check("a step report", flaws, raw, sig)
+	}
+}

@@ -31,26 +31,57 @@ func Register(r kv.Reader, ids []fact.PinID, keys []fact.PublicKey) ([]fact.Fact
 	return facts, nil
 }
 
-// Pair returns the fact that pairs the pin of the proof with the wearer, nothing if it is paired with that wearer
-// already, or a *Refusal. Random is what the challenge was made with.
-func Pair(r kv.Reader, games string, wearer fact.WearerID, random [16]byte, proof fact.Proof, sig fact.Signature) ([]fact.Fact, error) {
-	if proof.Challenge != statement.Challenge(games, wearer, random) {
-		return nil, refuse(ChallengeExpired, "challenge: not the one that was made for wearer %v", wearer)
+// Pairing is a proof that a wearer has a pin.
+type Pairing struct {
+	Games     string
+	Wearer    fact.WearerID // for whom the challenge was made
+	Random    [16]byte      // what it was made with
+	Proof     fact.Proof
+	Signature fact.Signature
+}
+
+// Check checks the proof for who brings it, and returns a *Refusal if the pin is not to be paired so. A pin's key is for
+// ever, and so is what Check found of the signature.
+func (p Pairing) Check(r kv.Reader, c Caller) error {
+	if p.Proof.Challenge != statement.Challenge(p.Games, p.Wearer, p.Random) {
+		return refuse(ChallengeExpired, "challenge: not the one that was made for wearer %v", p.Wearer)
 	}
-	pin, known := roster.PinByID(r, proof.Pin)
+	pin, err := p.inService(r)
+	if err != nil {
+		return err
+	}
+	if err := checkSignature(c, p.Proof.Pin, pin.Key, statement.AppendProof(nil, p.Proof), p.Signature); err != nil {
+		return err
+	}
+	_, err = p.Facts(r)
+	return err
+}
+
+// Facts returns the fact of a pairing that was checked, nothing if the pin is paired with that wearer already, or a
+// *Refusal.
+func (p Pairing) Facts(r kv.Reader) ([]fact.Fact, error) {
+	pin, err := p.inService(r)
 	switch {
-	case !known:
-		return nil, refuse(UnknownPin, "pin %v: not registered", proof.Pin)
-	case pin.Retired != 0:
-		return nil, refuse(RetiredPin, "pin %v: retired", proof.Pin)
-	case roster.Erased(r, wearer):
-		return nil, refuse(RetiredPin, "wearer %v: erased", wearer)
-	case !statement.Verify(pin.Key, statement.AppendProof(nil, proof), sig):
-		return nil, refuse(BadSignature, "signature: not that of pin %v over these bytes", proof.Pin)
-	case pin.Paired != 0 && pin.Wearer != wearer:
-		return nil, refuse(PairedElsewhere, "pin %v: paired with another wearer, for ever", proof.Pin)
+	case err != nil:
+		return nil, err
+	case pin.Paired != 0 && pin.Wearer != p.Wearer:
+		return nil, refuse(PairedElsewhere, "pin %v: paired with another wearer, for ever", p.Proof.Pin)
 	case pin.Paired != 0:
 		return nil, nil
 	}
-	return []fact.Fact{fact.PinPaired{Wearer: wearer, Proof: proof, Signature: sig, Random: random}}, nil
+	return []fact.Fact{fact.PinPaired{Wearer: p.Wearer, Proof: p.Proof, Signature: p.Signature, Random: p.Random}}, nil
+}
+
+// inService returns the pin, or a *Refusal if it or its wearer is not in service.
+func (p Pairing) inService(r kv.Reader) (roster.Pin, error) {
+	pin, known := roster.PinByID(r, p.Proof.Pin)
+	switch {
+	case !known:
+		return pin, refuse(UnknownPin, "pin %v: not registered", p.Proof.Pin)
+	case pin.Retired != 0:
+		return pin, refuse(RetiredPin, "pin %v: retired", p.Proof.Pin)
+	case roster.Erased(r, p.Wearer):
+		return pin, refuse(RetiredPin, "wearer %v: erased", p.Wearer)
+	}
+	return pin, nil
 }

@@ -205,13 +205,21 @@ func (p pairing) of(pin pin, wearer string) pairing {
 }
 
 func (p pairing) pair(r kv.Reader) ([]fact.Fact, error) {
-	proof, sig := p.sign()
-	return gateway.Pair(r, p.games, p.wearer, p.random, proof, sig)
+	checked := p.signed()
+	if err := checked.Check(r, nil); err != nil {
+		return nil, err
+	}
+	return checked.Facts(r)
 }
 
 func (p pairing) sign() (fact.Proof, fact.Signature) {
 	proof := fact.Proof{Pin: p.pin.id, Challenge: p.challenge, Time: slot.Start()}
 	return proof, fact.Signature(p.by.sign(statement.AppendProof(nil, proof)))
+}
+
+func (p pairing) signed() gateway.Pairing {
+	proof, sig := p.sign()
+	return gateway.Pairing{Games: p.games, Wearer: p.wearer, Random: p.random, Proof: proof, Signature: sig}
 }
 
 func TestPair(t *testing.T) {
@@ -305,11 +313,10 @@ func TestPairRefused(t *testing.T) {
 
 // TestPairSignatureOf: the signature is over the whole proof, its time too.
 func TestPairSignatureOf(t *testing.T) {
-	p := goodPairing()
-	proof, sig := p.sign()
-	proof.Time++
+	p := goodPairing().signed()
+	p.Proof.Time++
 	read(t, people(t), func(r kv.Reader) {
-		_, err := gateway.Pair(r, p.games, p.wearer, p.random, proof, sig)
+		err := p.Check(r, nil)
 		if got := refusalOf(t, err).Reason; got != gateway.BadSignature {
 			t.Errorf("got %s, want BAD_SIGNATURE", nameOf(got))
 		}
@@ -336,4 +343,30 @@ func register(t *testing.T, store view.Store, pins ...pin) (facts []fact.Fact, e
 	}
 	read(t, store, func(r kv.Reader) { facts, err = gateway.Register(r, ids, keys) })
 	return facts, err
+}
+
+// TestPairCaller: a bad proof is counted against who brings it, and a caller with nothing left is asked to come later.
+func TestPairCaller(t *testing.T) {
+	good, forged := goodPairing().signed(), goodPairing().signed()
+	forged.Signature[0]++
+	c := &counted{left: 2}
+	read(t, people(t), func(r kv.Reader) {
+		for i, step := range []struct {
+			p    gateway.Pairing
+			want string
+		}{
+			{good, ""}, {forged, "BAD_SIGNATURE"}, {good, ""}, {forged, "BAD_SIGNATURE"}, {forged, "RATE_LIMITED"}, {good, "RATE_LIMITED"},
+		} {
+			got := ""
+			if err := step.p.Check(r, c); err != nil {
+				got = nameOf(refusalOf(t, err).Reason)
+			}
+			if got != step.want {
+				t.Errorf("proof %d: got %q, want %q", i, got, step.want)
+			}
+		}
+	})
+	if c.failed != 2 {
+		t.Errorf("%d bad proofs were counted, want 2", c.failed)
+	}
 }

@@ -25,6 +25,7 @@ const (
 	UnknownPeer      Reason = 10
 	FromFuture       Reason = 11
 	ImplausibleSteps Reason = 12
+	RateLimited      Reason = 13
 	KeyMismatch      Reason = 20
 	PairedElsewhere  Reason = 24
 	ChallengeExpired Reason = 25
@@ -34,10 +35,13 @@ const (
 type Refusal struct {
 	Reason   Reason
 	Detail   string        // the field, the value and the rule
-	RetryFor time.Duration // for how long the same thing may yet be taken: what the log knows and what time it is do change; 0 = never
+	RetryFor time.Duration // for how long the same thing may yet be taken: what the log knows and what time it is do change; 0 = no end is known, see Retry
 }
 
 func (r *Refusal) Error() string { return r.Detail }
+
+// Retry reports whether the same thing may yet be taken: within RetryFor, or at no known time.
+func (r *Refusal) Retry() bool { return r.RetryFor > 0 || r.Reason == RateLimited }
 
 // retryDay is how long it can take until an operator has registered a pin, a wearer has paired it, or the log's time was
 // corrected (docs/design.md section 7).

@@ -38,6 +38,7 @@ var reasons = map[string]gateway.Reason{
 	"UNKNOWN_PEER":      gateway.UnknownPeer,
 	"FROM_FUTURE":       gateway.FromFuture,
 	"IMPLAUSIBLE_STEPS": gateway.ImplausibleSteps,
+	"RATE_LIMITED":      gateway.RateLimited,
 	"KEY_MISMATCH":      gateway.KeyMismatch,
 	"PAIRED_ELSEWHERE":  gateway.PairedElsewhere,
 	"CHALLENGE_EXPIRED": gateway.ChallengeExpired,

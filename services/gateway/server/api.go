@@ -47,6 +47,7 @@ type api struct {
 	looker     *looker  // at the roster
 	committer  *committer
 	limiter    *limiter
+	nobody     *caller // who calls from within the process
 	challenges *recent[fact.Challenge, pairing]
 	services   *services
 	hub        *hub
@@ -75,6 +76,7 @@ func newAPI(c Config, log eventlog.Log, end eventlog.Position, runner *fold.Runn
 		looker:     newLooker(log, runner, fact.Roster),
 		committer:  newCommitter(w, c.Logger),
 		limiter:    newLimiter(c.Limits),
+		nobody:     newCaller(c.Limits),
 		challenges: newRecent[fact.Challenge, pairing](maxChallenges),
 		services:   s,
 		hub:        newHub(log, end, runner, s.today, c.Logger),
@@ -113,27 +115,29 @@ func (a *api) PairPin(ctx context.Context, req *gatewayv1.PairPinRequest) (*gate
 		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_CHALLENGE_EXPIRED,
 			"challenge: not one of the last %v: begin the pairing again", challengeLife)
 	}
-	seq, err := a.enrol(ctx, func(r kv.Reader) ([]fact.Fact, error) {
-		return gateway.Pair(r, a.config.Games, p.wearer, p.random, proof, sig)
-	})
+	pairing := gateway.Pairing{Games: a.config.Games, Wearer: p.wearer, Random: p.random, Proof: proof, Signature: sig}
+	caller := a.caller(ctx)
+	if err := a.check(ctx, func(r kv.Reader) error { return pairing.Check(r, caller) }); err != nil {
+		return nil, refusalError(err)
+	}
+	seq, _, err := a.roster.write(ctx, pairing.Facts)
 	if err != nil {
 		return nil, refusalError(err)
 	}
 	return gatewayv1.PairPinResponse_builder{Seq: uint64(seq), Pin: proof.Pin.String(), Wearer: p.wearer.String()}.Build(), nil
 }
 
-// enrol writes to the roster as a clerk does. That something is not in the roster is said only by a gateway that has
-// folded what the log held when it was asked.
-func (a *api) enrol(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (fact.Seq, error) {
-	seq, _, err := a.roster.write(ctx, decide)
-	if !notInRoster(err) {
-		return seq, err
+// check lets something be checked on what this gateway has folded. That something is not in the roster is said only once
+// it has folded what the log held when it was asked.
+func (a *api) check(ctx context.Context, on func(kv.Reader) error) error {
+	query := func() error { return a.runner.Query(func(_ fact.Seq, r view.Reader) error { return on(r) }) }
+	if err := query(); !notInRoster(err) {
+		return err
 	}
 	if err := a.looker.catchUp(ctx); err != nil {
-		return 0, unavailable(err)
+		return unavailable(err)
 	}
-	seq, _, err = a.roster.write(ctx, decide)
-	return seq, err
+	return query()
 }
 
 // Deliver implements GatewayService.
@@ -148,7 +152,7 @@ func (a *api) Deliver(ctx context.Context, req *gatewayv1.DeliverRequest) (*gate
 		return nil, serve.Malformed("carrier", err)
 	}
 	d := &delivery{
-		admission: gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance},
+		admission: gateway.Admission{Now: a.config.Now(), Tolerance: a.config.Limits.Tolerance, Caller: a.caller(ctx)},
 		carrier:   carrier, statements: statements,
 		tickets: make([]*ticket, len(statements)), refusals: make([]*gatewayv1.Answer, len(statements)),
 	}
@@ -244,13 +248,18 @@ func (a *api) admitKnown(d *delivery, final bool) (absent bool, err error) {
 	return absent, err
 }
 
-// submit hands an admitted statement to the committer, unless its pin sends too many.
+// submit hands an admitted statement to the committer, unless its pin sends too many. One that came in beside it by another
+// phone is a repeat, which takes nothing of the pin's rate.
 func (a *api) submit(key [32]byte, f fact.Fact) (*ticket, *gatewayv1.Answer) {
 	if pin, _ := authorOf(f); !a.limiter.allow(pin) {
 		return nil, refused(gatewayv1.Reason_REASON_RATE_LIMITED, true,
 			"pin "+pin.String()+": more statements than one pin makes: deliver the rest later")
 	}
-	return a.committer.submit(key, f), nil
+	t := a.committer.submit(key, f)
+	if t.repeat {
+		a.giveBack(f)
+	}
+	return t, nil
 }
 
 // giveBack gives a pin back what a statement of it took of its rate: the log did not take the statement.
@@ -322,7 +331,7 @@ func refusalAnswer(err error) *gatewayv1.Answer {
 	if !errors.As(err, &r) {
 		return refused(gatewayv1.Reason_REASON_MALFORMED, false, err.Error())
 	}
-	answer := refused(gatewayv1.Reason(r.Reason), r.RetryFor > 0, r.Detail)
+	answer := refused(gatewayv1.Reason(r.Reason), r.Retry(), r.Detail)
 	answer.SetRetryForMs(r.RetryFor.Milliseconds())
 	return answer
 }
@@ -337,6 +346,8 @@ func refusalError(err error) error {
 	switch r.Reason {
 	case gateway.Malformed, gateway.KeyMismatch, gateway.BadSignature:
 		code = codes.InvalidArgument
+	case gateway.RateLimited:
+		code = codes.ResourceExhausted
 	case gateway.PairedElsewhere:
 		code = codes.AlreadyExists
 	}

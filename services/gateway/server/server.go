@@ -38,11 +38,16 @@ type Limits struct {
 	Tolerance time.Duration // how far ahead of the gateway's a pin's clock may be
 	Rate      float64       // statements a second of one pin, in the long run
 	Burst     int           // statements of one pin at once
+
+	CallerRate  float64 // bad signatures a second of one connection, in the long run
+	CallerBurst int     // bad signatures of one connection at once
 }
 
-// DefaultLimits allow for the clocks of cheap watches, and for a pin that was offline through the whole Games.
+// DefaultLimits allow for the clocks of cheap watches, for a pin that was offline through the whole Games, and for a phone
+// whose broken pin fills two uploads with bad signatures. To check a signature takes some tenth of a millisecond, so a
+// connection that brings nothing but junk costs a tenth of a second, and then a thousandth of one core.
 func DefaultLimits() Limits {
-	return Limits{Tolerance: 10 * time.Minute, Rate: 20, Burst: 2000}
+	return Limits{Tolerance: 10 * time.Minute, Rate: 20, Burst: 2000, CallerRate: 10, CallerBurst: 2 * MaxUpload}
 }
 
 // TimeInterval is how often a gateway says that time has passed (docs/design.md section 6: about once a minute).
@@ -99,7 +104,8 @@ func runUntilDamaged(ctx context.Context, c Config) error {
 				gatewayv1.RegisterOperatorServiceServer(s, &operator{api: a})
 				gatewayv1.RegisterAuditServiceServer(s, &auditor{api: a, log: log, notary: witness})
 			},
-			Ready: func() error { return checkRules(c.Rules, runner, last.Stored) },
+			Options: a.options(),
+			Ready:   func() error { return checkRules(c.Rules, runner, last.Stored) },
 			Tasks: []func(context.Context) error{
 				a.committer.run, a.keepTime, a.hub.run, a.hub.keepDay, witness.Run, keys.signed.Watch,
 				func(ctx context.Context) error { return services.run(ctx, a.writes.folded, c.Logger) },

@@ -56,7 +56,7 @@ const (
 	Reason_REASON_FROM_FUTURE Reason = 11
 	// More steps in a quarter hour than anybody takes.
 	Reason_REASON_IMPLAUSIBLE_STEPS Reason = 12
-	// Too many statements of one pin.
+	// Too many statements of one pin; or, told before a signature is checked, too many bad ones of who calls.
 	Reason_REASON_RATE_LIMITED Reason = 13
 	// Nobody knows whether the log has stored it: deliver it again.
 	Reason_REASON_LOG_UNAVAILABLE Reason = 14
