@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -209,7 +208,7 @@ func (s *session) factsBar(what string, total fact.Seq) func(done int) {
 
 func (s *session) printExported(e exported) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(e)
+		return s.answer(e)
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "file\t%s\n", e.File)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -56,7 +55,7 @@ func (c *auditLeaderboardCommand) Run(s *session) error {
 		return interrupted(err)
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(board)
+		return s.answer(board)
 	}
 	printPlace(s.stdout, board.At)
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
@@ -97,7 +96,7 @@ func (c *auditWearerCommand) Run(s *session) error {
 		return interrupted(err)
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(state)
+		return s.answer(state)
 	}
 	return printWearer(s.stdout, state)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -77,7 +76,7 @@ func (c *auditCheckpointCommand) Run(s *session) error {
 
 func (s *session) printCheckpoint(text, public string) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(map[string]string{"checkpoint": text, "public_key": public})
+		return s.answer(map[string]string{"checkpoint": text, "public_key": public})
 	}
 	_, err := fmt.Fprint(s.stdout, text)
 	return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -52,7 +51,7 @@ func (c *auditCompareCommand) Run(s *session) error {
 
 func (c *auditCompareCommand) print(s *session, r audit.Comparison) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(r)
+		return s.answer(r)
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "games\t%s\n", r.Games)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,7 +77,7 @@ func (c *auditExplainCommand) Run(s *session) error {
 	}
 	story := evidence.Explain(found)
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(story)
+		return s.answer(story)
 	}
 	return story.Write(s.stdout)
 }
@@ -127,7 +126,7 @@ func (c *auditCertificateCommand) Run(s *session) error {
 		return err
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(map[string]any{"file": c.Out, "bytes": len(certificate)})
+		return s.answer(map[string]any{"file": c.Out, "bytes": len(certificate)})
 	}
 	_, err = fmt.Fprintf(s.stdout, "%s  %d bytes\n", c.Out, len(certificate))
 	return err
@@ -208,7 +207,7 @@ func (c *auditCheckCommand) Run(s *session) error {
 		return &unprovenError{file: c.File, err: err}
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(checked)
+		return s.answer(checked)
 	}
 	return s.printChecked(checked)
 }

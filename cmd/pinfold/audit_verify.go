@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/ed25519"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -217,7 +216,7 @@ const maxPrinted = 50
 
 func (s *session) printReport(games string, r verified) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(r)
+		return s.answer(r)
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "games\t%s\n", games)

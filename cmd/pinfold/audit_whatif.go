@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -59,7 +58,7 @@ func (s *session) printWhatIf(games string, r *audit.WhatIfResult) error {
 		for c := range r.Changes() {
 			answer.Wearers = append(answer.Wearers, c)
 		}
-		return json.NewEncoder(s.stdout).Encode(answer)
+		return s.answer(answer)
 	}
 	if err := printOutcomes(s.stdout, games, r); err != nil {
 		return err

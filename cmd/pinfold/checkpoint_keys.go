@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -80,7 +79,7 @@ func describeKey(l notary.Listed, games string) (k checkpointKey, err error) {
 
 func (s *session) printKeys(keys []checkpointKey) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(map[string][]checkpointKey{"keys": keys})
+		return s.answer(map[string][]checkpointKey{"keys": keys})
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "name\tfacts\tremoved\tpublic key")

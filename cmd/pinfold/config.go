@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -33,7 +32,7 @@ func (s *session) printConfig(command *kong.Context) error {
 		}
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(report)
+		return s.answer(report)
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "flag\tvalue\torigin")

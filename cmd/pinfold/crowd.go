@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -107,7 +106,7 @@ func (s *session) play(ctx context.Context, gateway string, contacts crowd.Conta
 
 func (s *session) printSummary(sum crowd.Summary) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(sum)
+		return s.answer(sum)
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "people\t%d\n", sum.People)

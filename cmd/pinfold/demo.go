@@ -63,7 +63,7 @@ func (c *demoCommand) Run(s *session) error {
 const whatNext = `
 The gateway serves at %[1]s until you press Ctrl-C. In another terminal, try:
 
-  pinfold tap --gateway %[1]s                  two new pins tap; see what each gets back
+  pinfold try --gateway %[1]s                  two new pins tap; see what each gets back
   pinfold crowd --gateway %[1]s --phones real  the crowd comes again, with phones as they are
   grpcurl -plaintext %[1]s list                the API, which docs/api.md explains
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -33,7 +34,8 @@ const description = `The system behind a digital pin for the Games.
 
 Every flag is also an environment variable, PINFOLD_ and its name in capitals: PINFOLD_DATA for --data. Not so the flags
 that decide what an audit finds.
-Results go to standard output, everything else to standard error.
+Results go to standard output, everything else to standard error. With --output json, a command prints one object:
+services when they serve, all others at their end; one that failed without another answer prints {"error": ...}.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica, a key and the log do not agree, or are
 damaged, 4 an audit found that a log does not hold.
 
@@ -54,6 +56,7 @@ type CLI struct {
 	Tap     tapCommand     `cmd:"" help:"Run a tap service against a NATS cluster."`
 	Rewards rewardsCommand `cmd:"" help:"Run a rewards service against a NATS cluster."`
 	Steps   stepsCommand   `cmd:"" help:"Run a steps service against a NATS cluster."`
+	Try     tryCommand     `cmd:"" help:"Let two new pins tap through a running gateway, and show what each gets back."`
 	Status  statusCommand  `cmd:"" help:"Show where the services that run stand."`
 	Crowd   crowdCommand   `cmd:"" help:"Let simulated people with pins and phones meet, through a running gateway."`
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
@@ -62,11 +65,21 @@ type CLI struct {
 	Audit   auditCommand   `cmd:"" help:"Export the log, and prove that every medal was earned."`
 
 	CheckpointKeys checkpointKeysCommand `cmd:"" help:"Show the keys with which gateways sign checkpoints, and remove one."`
+
+	Version    versionCommand    `cmd:"" help:"Show of what this program was built."`
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands, flags and their values in a shell."`
+	Complete   candidatesCommand `cmd:"" hidden:"" help:"What the scripts of completion ask."`
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup it is, and stays so
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
+	// Without this, the first word into a pipe that nobody reads any more kills the process before it has cleaned up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -77,20 +90,17 @@ type session struct {
 	stderr io.Writer
 	output string
 	logger *slog.Logger
+
+	answered bool // in JSON
 }
 
 // run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var cli CLI
-	limits := gateway.DefaultLimits()
 	exited := -1
 	parser, err := kong.New(&cli, kong.Name("pinfold"), kong.Description(description), kong.DefaultEnvars("PINFOLD"),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{
-			"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst),
-			"caller_rate": fmt.Sprint(limits.CallerRate), "caller_burst": fmt.Sprint(limits.CallerBurst),
-			"checkpoint_every": fmt.Sprint(gateway.DefaultEvery),
-		})
+		variables())
 	if err != nil {
 		fmt.Fprintln(stderr, "pinfold:", err)
 		return exitFailed
@@ -99,8 +109,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if exited >= 0 {
 		return exited // help was asked for
 	}
+	if group := undecided(err); group != nil {
+		_ = group.PrintUsage(false)
+		return exitOK
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "pinfold: %v\nTry pinfold --help.\n", err)
+		if wantsJSON(args) {
+			_ = (&session{stdout: stdout}).answer(failure{err.Error(), exitUsage})
+		}
 		return exitUsage
 	}
 	var level slog.Level
@@ -109,15 +126,42 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ctx: ctx, stdout: stdout, stderr: stderr, output: cli.Output,
 		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
-	work := func() error { return command.Run(s) }
+	work := func() error { return command.Run(s, parser) }
 	if cli.PrintConfig {
 		work = func() error { return s.printConfig(command) }
 	}
-	if err := work(); err != nil {
-		fmt.Fprintln(stderr, "pinfold:", err)
+	err = work()
+	s.answerEnd(err)
+	if err != nil {
+		if !unread(err) {
+			fmt.Fprintln(stderr, "pinfold:", err)
+		}
 		return exitCode(err)
 	}
 	return exitOK
+}
+
+// variables are the defaults that the flags name.
+func variables() kong.Vars {
+	limits := gateway.DefaultLimits()
+	return kong.Vars{
+		"tolerance": limits.Tolerance.String(), "pin_rate": fmt.Sprint(limits.Rate), "pin_burst": fmt.Sprint(limits.Burst),
+		"caller_rate": fmt.Sprint(limits.CallerRate), "caller_burst": fmt.Sprint(limits.CallerBurst),
+		"checkpoint_every": fmt.Sprint(gateway.DefaultEvery),
+	}
+}
+
+// undecided returns the command line if all that is wrong with it is that it ends before a command was chosen, as `pinfold`
+// and `pinfold audit` do: whoever types that asks what there is.
+func undecided(err error) *kong.Context {
+	wrong, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || !strings.HasPrefix(wrong.Error(), "expected ") {
+		return nil
+	}
+	if node := wrong.Context.Selected(); node != nil && len(node.Children) == 0 {
+		return nil // it is an argument that is missing
+	}
+	return wrong.Context
 }
 
 func exitCode(err error) int {

@@ -67,7 +67,11 @@ func (c *pinRunCommand) introduce(s *session, pin *host.Pin) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.stdout, "pin    %x\nphone  unix:%s\n", info.GetPin(), pin.PhoneSocket())
+	id, socket := fmt.Sprintf("%x", info.GetPin()), "unix:"+pin.PhoneSocket()
+	if s.output == "json" {
+		return s.answer(map[string]string{"pin": id, "phone": socket})
+	}
+	fmt.Fprintf(s.stdout, "pin    %s\nphone  %s\n", id, socket)
 	return nil
 }
 
@@ -105,6 +109,9 @@ func (c *pinTapCommand) Run(s *session) error {
 	if err := air.Tap(ctx, guests[0], guests[1]); err != nil {
 		return fmt.Errorf("the pins did not tap: %w", err)
 	}
+	if s.output == "json" {
+		return s.answer(map[string]bool{"tapped": true})
+	}
 	fmt.Fprintln(s.stdout, "friends! each pin holds both halves")
 	return nil
 }
@@ -126,6 +133,9 @@ func (c *pinWalkCommand) Run(s *session) error {
 		return err
 	}
 	walked := time.Duration(samples[len(samples)-1].Time) * time.Millisecond
+	if s.output == "json" {
+		return s.answer(map[string]any{"samples": len(samples), "seconds": walked.Seconds()})
+	}
 	fmt.Fprintf(s.stdout, "%d samples of %v\n", len(samples), walked)
 	return nil
 }
@@ -163,9 +173,13 @@ func (c *pinScreenshotCommand) Run(s *session) error {
 	}
 	draw := func(w io.Writer) error { return png.Encode(w, picture) }
 	if info, err := os.Stat(c.File); err == nil && !info.Mode().IsRegular() { // /dev/stdout, say
+		s.answered = true // the picture may be what is read
 		return writeInto(c.File, draw)
 	}
-	return file.Replace(c.File, 0o644, draw)
+	if err := file.Replace(c.File, 0o644, draw); err != nil || s.output != "json" {
+		return err
+	}
+	return s.answer(map[string]any{"file": c.File, "width": picture.Bounds().Dx(), "height": picture.Bounds().Dy()})
 }
 
 // writeInto writes into a pipe or a device.

@@ -16,6 +16,7 @@ import (
 	gateway "pinfold/services/gateway/server"
 	rewards "pinfold/services/rewards/server"
 	steps "pinfold/services/steps/server"
+	tap "pinfold/services/tap/server"
 )
 
 // storeFlags say where things are kept and of which Games.
@@ -64,6 +65,13 @@ func (f serviceFlags) serve(s *session, name, listen, adminAddress string, run f
 		return err
 	}
 	group, ctx := errgroup.WithContext(s.ctx)
+	group.Go(func() error {
+		address := listener.Addr().String()
+		if err := awaitServing(ctx, address); err != nil {
+			return serve.IgnoreEnd(ctx, err)
+		}
+		return s.printService(name, address, admin.Address())
+	})
 	group.Go(func() error { return eventlog.UntilClosed(ctx, nc) })
 	group.Go(func() error { return eventlog.LeaveCutOff(ctx, nc, logger) })
 	group.Go(func() error { return admin.Run(ctx) })
@@ -71,6 +79,32 @@ func (f serviceFlags) serve(s *session, name, listen, adminAddress string, run f
 		return run(ctx, serve.Config{NATS: nc, Games: f.Games, View: f.view(name), Listener: listener, Logger: logger, Admin: admin})
 	})
 	return group.Wait()
+}
+
+// printService says where a service of a cluster serves.
+func (s *session) printService(name, address, admin string) error {
+	if s.output == "json" {
+		at := map[string]string{name: address}
+		if admin != "" {
+			at["admin"] = admin
+		}
+		return s.answer(at)
+	}
+	_, err := fmt.Fprintf(s.stdout, "%-8s %s\n", name, address)
+	if admin != "" && err == nil {
+		_, err = fmt.Fprintf(s.stdout, "admin    %s\n", admin)
+	}
+	return err
+}
+
+type tapCommand struct {
+	serviceFlags
+	Listen string `help:"Address of the gRPC API; loopback only." default:"127.0.0.1:7401"`
+	Admin  string `help:"Address of the admin HTTP listener: metrics, status, readiness, profiles; loopback only. An empty one is none." default:"127.0.0.1:7491"`
+}
+
+func (c *tapCommand) Run(s *session) error {
+	return c.serve(s, "tap", c.Listen, c.Admin, tap.Run)
 }
 
 type rewardsCommand struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -18,7 +19,17 @@ import (
 )
 
 type statusCommand struct {
-	Admin string `help:"Addresses of the admin listeners to ask, separated by commas. Those that answer are shown." default:"127.0.0.1:7490,127.0.0.1:7491,127.0.0.1:7492,127.0.0.1:7493" placeholder:"HOST:PORT,..."`
+	Admin   string        `help:"Addresses of the admin listeners to ask, separated by commas. Those that answer are shown." default:"127.0.0.1:7490,127.0.0.1:7491,127.0.0.1:7492,127.0.0.1:7493" placeholder:"HOST:PORT,..."`
+	Ready   string        `help:"Only tell by the exit code whether this service serves, 0 or 1, for health checks: gateway, tap, rewards or steps." enum:"gateway,tap,rewards,steps," default:"" placeholder:"SERVICE"`
+	Timeout time.Duration `help:"How long the admin listeners may take to answer." default:"3s"`
+}
+
+// Validate implements kong.Validatable.
+func (c *statusCommand) Validate() error {
+	if c.Timeout <= 0 {
+		return fmt.Errorf("--timeout=%v: want more than 0", c.Timeout)
+	}
+	return nil
 }
 
 // statusReport is where all processes that answered stand.
@@ -34,24 +45,56 @@ type processStatus struct {
 }
 
 const (
-	// statusTimeout is how long an admin listener may take to answer.
-	statusTimeout = 3 * time.Second
 	// maxStatus is the largest answer that is read, in bytes.
 	maxStatus = 1 << 20
 )
 
-// Run fails when no admin listener answers.
+// Run fails when no admin listener answers, and when no service serves, or not the one that was asked for.
 func (c *statusCommand) Run(s *session) error {
-	ctx, cancel := context.WithTimeout(s.ctx, statusTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, c.Timeout)
 	defer cancel()
 	report, err := askStatus(ctx, strings.Split(c.Admin, ","))
 	if err != nil {
 		return err
 	}
-	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(report)
+	if c.Ready != "" {
+		return s.printReady(c.Ready, report)
 	}
-	return s.printStatus(report)
+	if s.output == "json" {
+		err = s.answer(report)
+	} else {
+		err = s.printStatus(report)
+	}
+	if err == nil && !report.serves("") {
+		return errors.New("no service serves")
+	}
+	return err
+}
+
+// serves reports whether a service of that name serves in one of the processes; "" = any.
+func (r statusReport) serves(name string) bool {
+	for _, p := range r.Processes {
+		for _, at := range p.Services {
+			if at.Serving && (name == "" || at.Name == name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// printReady says whether a service serves; that it does not is an error.
+func (s *session) printReady(name string, r statusReport) error {
+	ready := r.serves(name)
+	if s.output == "json" {
+		if err := s.answer(map[string]any{"service": name, "ready": ready}); err != nil {
+			return err
+		}
+	}
+	if !ready {
+		return fmt.Errorf("%s does not serve", name)
+	}
+	return nil
 }
 
 // askStatus asks all addresses at once. The error is the first address's, when none answers.

@@ -82,9 +82,40 @@ func TestStatus(t *testing.T) {
 			t.Errorf("exit code %d and %q, want %q", code, stdout+stderr, want)
 		}
 	}
+	for _, name := range serviceNames {
+		if code, stdout, stderr := pinfold(t, "status", "--admin", w.at.Admin, "--ready", name); code != exitOK || stdout+stderr != "" {
+			t.Errorf("ready %s: exit code %d and %q, want 0 and no word", name, code, stdout+stderr)
+		}
+	}
 	code, _, stderr = pinfold(t, "status", "--admin", nobody)
 	if want := "no admin listener answers at " + nobody; code != exitFailed || !strings.Contains(stderr, want) {
 		t.Errorf("exit code %d and %q, want %d and %q", code, stderr, exitFailed, want)
+	}
+}
+
+// TestStatusNotServing asks services that wait for a log that nobody makes.
+func TestStatusNotServing(t *testing.T) {
+	embedded, err := eventlog.StartEmbedded(t.TempDir(), -1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer embedded.Stop()
+	admin := freeAddress(t)
+	c := startCommand(t, "rewards", "--nats", embedded.URL(), "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", admin)
+	for args, want := range map[string]string{
+		"": "no service serves", "--ready=rewards": "rewards does not serve", "--ready=tap": "tap does not serve",
+	} {
+		line := []string{"status", "--admin", admin, "--timeout", "30s"}
+		if args != "" {
+			line = append(line, args)
+		}
+		c.untilAnswers(t, admin)
+		if code, _, stderr := pinfold(t, line...); code != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("status %s: exit code %d and %q, want 1 and %q", args, code, stderr, want)
+		}
+	}
+	if code := c.end(); code != exitOK {
+		t.Errorf("exit code %d: %s", code, c.stderr.String())
 	}
 }
 

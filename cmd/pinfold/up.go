@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -47,7 +46,7 @@ type addresses struct {
 
 func (s *session) printAddresses(at addresses) error {
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(at)
+		return s.answer(at)
 	}
 	fmt.Fprintf(s.stdout, "gateway  %s\ntap      %s\nrewards  %s\nsteps    %s\n", at.Gateway, at.Tap, at.Rewards, at.Steps)
 	if at.Admin != "" {

@@ -52,7 +52,11 @@ func options(name string, logger *slog.Logger) []nats.Option {
 				t.say("NATS disconnected", err)
 			}
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { t.say("NATS is not reached, trying again", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if !errors.Is(err, nats.ErrNoServers) { // the next try, which comes at once, says which and why
+				t.say("NATS is not reached, trying again", err)
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.say("NATS refuses", err) }),
 		nats.ConnectHandler(func(nc *nats.Conn) { t.over("NATS connected", nc) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { t.over("NATS connected again", nc) }),

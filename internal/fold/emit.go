@@ -48,6 +48,9 @@ func (e *emitter) append(ctx context.Context, records []fact.Record) error {
 			e.logger.Warn("the log takes fewer derived facts at once, trying with half", "family", e.family, "facts", len(part), "error", err)
 			continue
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if !retriable(err) {
 			return fmt.Errorf("append %d derived facts: %w", len(part), err)
 		}

@@ -295,7 +295,7 @@ func (r *Runner) read(ctx context.Context) ([]eventlog.Message, error) {
 		}
 		r.closeReader()
 		if eventlog.Noteworthy(failures) {
-			r.Logger.Warn("reading the log failed, trying again", "service", r.Core.Name(), "failures", failures+1, "error", err)
+			r.Logger.Warn("reading the log failed, trying again", "failures", failures+1, "error", err)
 		}
 		if err := r.wait(ctx, failures); err != nil {
 			return nil, err

@@ -244,6 +244,9 @@ func (h *hub) keepDay(ctx context.Context) error {
 		asking, cancel := context.WithTimeout(ctx, faceTimeout)
 		day, err := h.today(asking, seq)
 		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
 			h.logger.Warn("the steps service does not say what day it is, trying again", "error", err)
 			select {

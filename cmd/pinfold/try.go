@@ -2,35 +2,26 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
 	"pinfold/client"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
-	tap "pinfold/services/tap/server"
 )
 
-// tapCommand is two things under one name: with --nats, the tap service; without, one tap of two pins.
-type tapCommand struct {
-	storeFlags
-	NATS    string `name:"nats" help:"Run the tap service against the NATS cluster at this URL. Without it, two software pins tap once, and what each gets back is printed." placeholder:"URL"`
-	Listen  string `help:"Of the service: address of the gRPC API; loopback only." default:"127.0.0.1:7401"`
-	Admin   string `help:"Of the service: address of the admin HTTP listener, as of the other services." default:"127.0.0.1:7491"`
-	Gateway string `help:"Of the two pins: address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
+// tryCommand is one tap of two pins that are made for it.
+type tryCommand struct {
+	Gateway string `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
 }
 
-func (c *tapCommand) Run(s *session) error {
-	if c.NATS != "" {
-		return serviceFlags{c.storeFlags, natsFlags{c.NATS}}.serve(s, "tap", c.Listen, c.Admin, tap.Run)
-	}
+func (c *tryCommand) Run(s *session) error {
 	gateway, err := client.Dial(c.Gateway)
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	ctx, cancel := context.WithTimeout(s.ctx, tapTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, tryTimeout)
 	defer cancel()
 	faces, err := tapOnce(ctx, gateway)
 	if err != nil {
@@ -39,8 +30,8 @@ func (c *tapCommand) Run(s *session) error {
 	return s.printFaces(faces)
 }
 
-// tapTimeout bounds all that two pins do.
-const tapTimeout = 15 * time.Second
+// tryTimeout bounds all that two pins do.
+const tryTimeout = 15 * time.Second
 
 // tapOnce makes two wearers with a pin each, lets the pins tap, delivers both halves, and returns both faces.
 func tapOnce(ctx context.Context, gateway *client.Gateway) (faces [2]*gatewayv1.Face, err error) {
@@ -93,7 +84,7 @@ func (s *session) printFaces(faces [2]*gatewayv1.Face) error {
 		lines = append(lines, line{f.GetWearer(), f.GetSeq(), f.GetFriends(), next.GetBackground(), next.GetFriendsMore()})
 	}
 	if s.output == "json" {
-		return json.NewEncoder(s.stdout).Encode(lines)
+		return s.answer(map[string][]line{"faces": lines})
 	}
 	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "wearer\tseq\tfriends\tnext background")
