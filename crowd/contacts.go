@@ -36,6 +36,8 @@ type Contacts struct {
 	People     int
 	Encounters []Encounter // ascending by Begin, then A, then B
 	Walks      []Walk      // ascending by Begin; none in data of contacts
+
+	SelfContacts int // lines that were skipped, since a badge met itself in them
 }
 
 // The largest contact data. The largest that were published have some hundred thousand lines.
@@ -46,9 +48,16 @@ const (
 	MaxEncounters   = 2_000_000
 )
 
-// ReadContacts reads a file of face-to-face contacts in the format of SocioPatterns, plain or gzip: lines "t i j", t in
-// seconds, i and j the numbers of two badges. It takes memory for the encounters, whatever the size of the file. An error in
-// a line names the file and the line, as does one that says that a bound is passed.
+// ReadContacts reads a file of face-to-face contacts as SocioPatterns and others publish them, plain or gzip: lines of three
+// columns or more, "t i j", of which the rest is passed over. Columns are parted by white space, commas or semicolons. Blank
+// lines, lines that begin with # and a header are passed over too.
+//
+// t is in seconds, since the midnight before the first day, or since the Unix epoch, which then says what day it was in
+// Tokyo. i and j are the numbers of two badges, or their names where the first line has a name. A line in which a badge
+// meets itself is skipped and counted.
+//
+// It takes memory for the encounters, whatever the size of the file. An error in a line names the file and the line, as does one that says that a
+// bound is passed.
 func ReadContacts(path string) (Contacts, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -57,23 +66,50 @@ func ReadContacts(path string) (Contacts, error) {
 	defer f.Close()
 	in := bufio.NewReader(f)
 	var text io.Reader = in
-	if mark, _ := in.Peek(2); string(mark) == "\x1f\x8b" { // an error comes again at the first line
+	mark, _ := in.Peek(6) // an error comes again at the first line
+	if kind := foreign(mark); kind != "" {
+		return Contacts{}, fmt.Errorf("contacts: %s: %s: want plain text, or that in gzip", path, kind)
+	}
+	if strings.HasPrefix(string(mark), "\x1f\x8b") {
 		if text, err = gzip.NewReader(in); err != nil {
-			return Contacts{}, fmt.Errorf("contacts: %s: %w", path, err)
+			return Contacts{}, fmt.Errorf("contacts: %s: %w", path, cutOff(err))
 		}
 	}
 	return parseContacts(text, path)
 }
 
+// foreign names what a file is that begins so, and that ReadContacts does not read; "" = it may be text.
+func foreign(mark []byte) string {
+	for _, f := range []struct{ mark, kind string }{
+		{"PK\x03\x04", "a zip archive"}, {"PK\x05\x06", "an empty zip archive"}, {"\xfd7zXZ", "an xz file"}, {"BZh", "a bzip2 file"},
+		{"\x28\xb5\x2f\xfd", "a zstd file"}, {"7z\xbc\xaf", "a 7z archive"}, {"Rar!", "a rar archive"}, {"%PDF", "a PDF"},
+		{"\xff\xfe", "text in UTF-16"}, {"\xfe\xff", "text in UTF-16"},
+	} {
+		if strings.HasPrefix(string(mark), f.mark) {
+			return f.kind
+		}
+	}
+	return ""
+}
+
+// cutOff says in words that a compressed file has no end.
+func cutOff(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the compressed file is cut off: it ends before its end")
+	}
+	return err
+}
+
 func parseContacts(text io.Reader, path string) (Contacts, error) {
 	m := meetings{of: map[pair]*spans{}, badges: map[int64]bool{}}
+	var format lineFormat
 	lines := bufio.NewScanner(text)
 	lines.Buffer(nil, MaxContactLine)
 	number := 0
 	for lines.Scan() {
 		number++
-		slot, p, err := parseLine(lines.Text())
-		if err == nil {
+		slot, p, found, err := format.parse(lines.Text(), number == 1)
+		if err == nil && found {
 			err = m.add(p, slot)
 		}
 		if err == nil && number > MaxContactLines {
@@ -88,12 +124,14 @@ func parseContacts(text io.Reader, path string) (Contacts, error) {
 		err = fmt.Errorf("want lines of less than %d bytes", MaxContactLine)
 	}
 	if err != nil {
-		return Contacts{}, fmt.Errorf("contacts: %s:%d: %w", path, number+1, err)
+		return Contacts{}, fmt.Errorf("contacts: %s:%d: %w", path, number+1, cutOff(err))
 	}
-	if number == 0 {
-		return Contacts{}, fmt.Errorf("contacts: %s: no line", path)
+	if len(m.of) == 0 {
+		return Contacts{}, fmt.Errorf("contacts: %s: no line in which two met", path)
 	}
-	return m.contacts(), nil
+	c := m.contacts(format)
+	c.SelfContacts = m.self
+	return c, nil
 }
 
 // pair is two badges, the lower number first.
@@ -147,10 +185,15 @@ type meetings struct {
 	of     map[pair]*spans
 	badges map[int64]bool
 	spans  int // of all pairs
+	self   int // lines in which a badge met itself
 }
 
 // add adds a slot of two badges. The error names the bound that is passed.
 func (m *meetings) add(p pair, slot int64) error {
+	if p[0] == p[1] {
+		m.self++
+		return nil
+	}
 	s := m.of[p]
 	if s == nil {
 		s = &spans{}
@@ -167,9 +210,9 @@ func (m *meetings) add(p pair, slot int64) error {
 	return nil
 }
 
-// contacts numbers the badges in ascending order: each run of a pair is an encounter.
-func (m *meetings) contacts() Contacts {
-	badges := slices.Sorted(maps.Keys(m.badges))
+// contacts numbers the badges in ascending order, by number or by name: each run of a pair is an encounter.
+func (m *meetings) contacts(f lineFormat) Contacts {
+	badges := slices.SortedFunc(maps.Keys(m.badges), f.compare)
 	number := make(map[int64]int, len(badges))
 	for i, b := range badges {
 		number[b] = i
@@ -177,34 +220,136 @@ func (m *meetings) contacts() Contacts {
 	c := Contacts{People: len(badges)}
 	for p, s := range m.of {
 		s.join()
+		a, b := number[p[0]], number[p[1]]
 		for _, run := range s.list {
-			begin := max(0, time.Duration(run.first)*SlotLength-SlotLength)
-			c.Encounters = append(c.Encounters, Encounter{Begin: begin, A: number[p[0]], B: number[p[1]]})
+			begin := max(0, time.Duration(run.first)*SlotLength+f.phase-SlotLength)
+			c.Encounters = append(c.Encounters, Encounter{Begin: begin, A: min(a, b), B: max(a, b)})
 		}
 	}
 	slices.SortFunc(c.Encounters, compareEncounters)
 	return c
 }
 
-func parseLine(line string) (slot int64, p pair, err error) {
-	fields := strings.Fields(line)
-	if len(fields) != 3 {
-		return 0, p, fmt.Errorf("%q: want three numbers: t i j", line)
+// lineFormat is what the first lines say of all.
+type lineFormat struct {
+	header   bool             // a header has come by
+	known    bool             // a line with a time has
+	midnight int64            // before the first day, in seconds as the lines count them
+	phase    time.Duration    // of the first line's time against the grid of SlotLength
+	names    map[string]int64 // of badges, numbered as they come; nil = badges have numbers
+	sorted   []string         // of names, by that number
+}
+
+// The largest times since a midnight and since the Unix epoch. What is larger was counted in milliseconds.
+const (
+	lastSecond = int64(366 * 24 * time.Hour / time.Second)
+	lastEpoch  = 99_999_999_999
+)
+
+// parse returns the slot and the badges of a line; found is false where the line has none.
+func (f *lineFormat) parse(line string, first bool) (slot int64, p pair, found bool, err error) {
+	if first {
+		line = strings.TrimPrefix(line, "\ufeff")
 	}
-	var n [3]int64
-	for i, name := range []string{"t", "i", "j"} {
-		if n[i], err = strconv.ParseInt(fields[i], 10, 64); err != nil || n[i] < 0 {
-			return 0, p, fmt.Errorf("%s: %q: want a number from 0 on", name, fields[i])
+	if strings.IndexByte(line, 0) >= 0 {
+		return 0, p, false, errors.New("a byte of zero: want text")
+	}
+	columns := columnsOf(line)
+	if len(columns) == 0 || strings.HasPrefix(columns[0], "#") {
+		return 0, p, false, nil
+	}
+	if len(columns) < 3 {
+		return 0, p, false, fmt.Errorf("%.80q: want three columns or more: t i j", line)
+	}
+	if !f.known && !f.header && !slices.ContainsFunc(columns[:3], numeric) {
+		f.header = true
+		return 0, p, false, nil
+	}
+	t, err := strconv.ParseInt(columns[0], 10, 64)
+	if err != nil || t < 0 || t > lastEpoch {
+		return 0, p, false, fmt.Errorf("t: %.80q: want a number of seconds, from 0 to %d", columns[0], lastEpoch)
+	}
+	if !f.known {
+		f.learn(t, columns)
+	}
+	if slot, err = f.slot(t); err != nil {
+		return 0, p, false, err
+	}
+	for i, name := range []string{"i", "j"} {
+		if p[i], err = f.badge(columns[1+i]); err != nil {
+			return 0, p, false, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	step := int64(SlotLength / time.Second)
-	switch {
-	case n[0]%step != 0:
-		return 0, p, fmt.Errorf("t: %d: want a multiple of %d seconds", n[0], step)
-	case n[0] > int64(366*24*time.Hour/time.Second):
-		return 0, p, fmt.Errorf("t: %d: want less than a year", n[0])
-	case n[1] == n[2]:
-		return 0, p, errors.New("i and j are the same badge")
+	return slot, pair{min(p[0], p[1]), max(p[0], p[1])}, true, nil
+}
+
+// columnsOf parts a line at commas or semicolons, or else at white space.
+func columnsOf(line string) []string {
+	if line = strings.TrimSpace(line); !strings.ContainsAny(line, ",;") {
+		return strings.Fields(line)
 	}
-	return n[0] / step, pair{min(n[1], n[2]), max(n[1], n[2])}, nil
+	columns := strings.FieldsFunc(strings.NewReplacer(",", " ,", ";", " ,").Replace(line), func(r rune) bool { return r == ',' })
+	for i := range columns {
+		columns[i] = strings.Trim(strings.TrimSpace(columns[i]), `"`)
+	}
+	return columns
+}
+
+// numeric says that a text begins as a number.
+func numeric(text string) bool { return text == "" || strings.ContainsAny(text[:1], "-+.0123456789") }
+
+// learn takes from the first line what holds for all.
+func (f *lineFormat) learn(t int64, columns []string) {
+	f.known = true
+	if t > lastSecond { // since the Unix epoch
+		const ahead = 9 * 3600 // Tokyo
+		f.midnight = (t+ahead)/86400*86400 - ahead
+	}
+	f.phase = time.Duration(t-f.midnight) * time.Second % SlotLength
+	for _, c := range columns[1:3] {
+		if !numeric(c) {
+			f.names = map[string]int64{}
+		}
+	}
+}
+
+func (f *lineFormat) slot(t int64) (int64, error) {
+	since := t - f.midnight
+	switch {
+	case since < 0:
+		return 0, fmt.Errorf("t: %d: before the midnight before the first line, %d", t, f.midnight)
+	case since > lastSecond && f.midnight == 0:
+		return 0, fmt.Errorf("t: %d: want less than a year", t)
+	case since > lastSecond:
+		return 0, fmt.Errorf("t: %d: want less than a year behind the first line", t)
+	}
+	at := time.Duration(since)*time.Second - f.phase
+	if at < 0 { // a line before the first one, on its day
+		return int64((at - SlotLength + 1) / SlotLength), nil
+	}
+	return int64(at / SlotLength), nil
+}
+
+func (f *lineFormat) badge(text string) (int64, error) {
+	if f.names != nil && text != "" {
+		id, ok := f.names[text]
+		if !ok {
+			id = int64(len(f.sorted))
+			f.names[text], f.sorted = id, append(f.sorted, text)
+		}
+		return id, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%.80q: want a number from 0 on", text)
+	}
+	return n, nil
+}
+
+// compare orders badges by number, or by name.
+func (f *lineFormat) compare(a, b int64) int {
+	if f.names != nil {
+		return strings.Compare(f.sorted[a], f.sorted[b])
+	}
+	return cmp.Compare(a, b)
 }

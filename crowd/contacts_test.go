@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,21 @@ func TestReadContacts(t *testing.T) {
 		"unsorted":                 {"60 2 1\n20 1 2\n100 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1), meets(80, 0, 1)}},
 		"unsorted, the gap filled": {"60 1 2\n20 1 2\n40 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
 
+		// As others publish them.
+		"columns behind":            {"40 1 2 MP PSI*\n60 1 2 MP PSI*\n", 2, []Encounter{meets(20, 0, 1)}},
+		"commas":                    {"40,1,2,-66\n60, 1 ,2,\n", 2, []Encounter{meets(20, 0, 1)}},
+		"semicolons and quotes":     {"\"40\";\"1\";\"2\"\n", 2, []Encounter{meets(20, 0, 1)}},
+		"a header":                  {"t\ti\tj\tDateTime\n40\t1\t2\t04/06/2009 10:00\n", 2, []Encounter{meets(20, 0, 1)}},
+		"comments and blank lines":  {"# timestamp,user_a,user_b\n\n40 1 2\n  \n#60 3 4\n", 2, []Encounter{meets(20, 0, 1)}},
+		"a mark of UTF-8":           {"\ufeff40 1 2\n", 2, []Encounter{meets(20, 0, 1)}},
+		"names":                     {"40 FANA ARIELLE\n60 ARIELLE FANA\n80 BOBO 7\n", 4, []Encounter{meets(20, 1, 3), meets(60, 0, 2)}},
+		"off the grid":              {"31 1 2\n51 1 2\n92 1 2\n", 2, []Encounter{meets(11, 0, 1), meets(71, 0, 1)}},
+		"each second":               {"40 1 2\n41 1 2\n59 1 2\n60 1 2\n", 2, []Encounter{meets(20, 0, 1)}},
+		"off the grid and unsorted": {"31 1 2\n10 1 2\n11 1 2\n", 2, []Encounter{meets(0, 0, 1)}},
+		// 15 July 2009, 19:00 in Tokyo; the next day, 00:00:40 there.
+		"since the Unix epoch":  {"1247652000 1 2\n1247670040 1 2\n", 2, []Encounter{meets(19*3600-20, 0, 1), meets(24*3600+20, 0, 1)}},
+		"an epoch off the grid": {"1247652007 1 2\n1247652027 1 2\n1247652000 1 2\n", 2, []Encounter{meets(19*3600-33, 0, 1)}},
+
 		// Badges are numbered in ascending order, as numbers, not in the order of the lines.
 		"badges":              {"20 1000 42\n40 42 7\n", 3, []Encounter{meets(0, 1, 2), meets(20, 0, 1)}},
 		"badges as numbers":   {"20 10 9\n20 9 100\n", 3, []Encounter{meets(0, 0, 1), meets(0, 0, 2)}},
@@ -108,29 +124,34 @@ func TestReadContacts(t *testing.T) {
 // TestReadContactsErrors: an error in a line names the file and the line.
 func TestReadContactsErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"no line":              {"", ": no line"},
-		"an empty line":        {"\n", `:1: "": want three numbers: t i j`},
-		"an empty line within": {"20 1 2\n\n40 1 2\n", `:2: "": want three numbers: t i j`},
-		"an empty line behind": {"20 1 2\n\n", `:2: "": want three numbers: t i j`},
-		"two numbers":          {"20 1 2\n20 1\n", `:2: "20 1": want three numbers: t i j`},
-		"four numbers":         {"20 1 2 3\n", `:1: "20 1 2 3": want three numbers: t i j`},
-		"a comment":            {"# of contacts\n", `:1: t: "#": want a number from 0 on`},
-		"a word as the time":   {"x 1 2\n", `:1: t: "x": want a number from 0 on`},
-		"a word as a badge":    {"20 1 2\n40 y 2\n", `:2: i: "y": want a number from 0 on`},
-		"a word as the other":  {"20 1 2\n40 1 2\n40 1 z\n", `:3: j: "z": want a number from 0 on`},
-		"a fraction":           {"20.0 1 2\n", `:1: t: "20.0": want a number from 0 on`},
-		"before midnight":      {"-20 1 2\n", `:1: t: "-20": want a number from 0 on`},
-		"a badge below 0":      {"20 1 -2\n", `:1: j: "-2": want a number from 0 on`},
-		"too large a number":   {"20 1 9223372036854775808\n", `:1: j: "9223372036854775808": want a number from 0 on`},
-		"between two slots":    {"20 1 2\n30 1 2\n", `:2: t: 30: want a multiple of 20 seconds`},
-		"a second too early":   {"19 1 2\n", `:1: t: 19: want a multiple of 20 seconds`},
-		"a year":               {"31622420 1 2\n", `:1: t: 31622420: want less than a year`},
-		"as Unix time":         {"1247652000 1 2\n", `:1: t: 1247652000: want less than a year`},
-		"one badge":            {"20 7 7\n", `:1: i and j are the same badge`},
-		"one badge, twice":     {"20 7 007\n", `:1: i and j are the same badge`},
-		"more than one error":  {"20 1 2\n21 1 2\nx\n", `:2: t: 21: want a multiple of 20 seconds`},
-		"far down":             {strings.Repeat("20 1 2\n", 9999) + "20 1\n", `:10000: "20 1": want three numbers: t i j`},
-		"an endless line":      {"20 1 2\n" + strings.Repeat("1", 1<<17), `:2: want lines of less than 4096 bytes`},
+		"no line":             {"", ": no line in which two met"},
+		"blank lines":         {"\n \n", ": no line in which two met"},
+		"a comment":           {"# of contacts\n", ": no line in which two met"},
+		"a header":            {"t i j\n", ": no line in which two met"},
+		"self contacts":       {"20 7 7\n40 7 007\n", ": no line in which two met"},
+		"two numbers":         {"20 1 2\n20 1\n", `:2: "20 1": want three columns or more: t i j`},
+		"words":               {"I met her\nand him\n", `:2: "and him": want three columns or more: t i j`},
+		"a word as the time":  {"x 1 2\n", `:1: t: "x": want a number of seconds, from 0 to 99999999999`},
+		"a second header":     {"t i j\nt i j\n", `:2: t: "t": want a number of seconds, from 0 to 99999999999`},
+		"a header within":     {"20 1 2\nt i j\n", `:2: t: "t": want a number of seconds, from 0 to 99999999999`},
+		"a date":              {"2009-06-04 1 2\n", `:1: t: "2009-06-04": want a number of seconds, from 0 to 99999999999`},
+		"a word as a badge":   {"20 1 2\n40 y 2\n", `:2: i: "y": want a number from 0 on`},
+		"a word as the other": {"20 1 2\n40 1 2\n40 1 z\n", `:3: j: "z": want a number from 0 on`},
+		"an empty column":     {"20,1,2\n20,,2,1\n", `:2: i: "": want a number from 0 on`},
+		"an empty name":       {"20,a,b\n20,,b\n", `:2: i: "": want a number from 0 on`},
+		"a fraction":          {"20.5 1 2\n", `:1: t: "20.5": want a number of seconds, from 0 to 99999999999`},
+		"before midnight":     {"-20 1 2\n", `:1: t: "-20": want a number of seconds, from 0 to 99999999999`},
+		"a badge below 0":     {"20 1 -2\n", `:1: j: "-2": want a number from 0 on`},
+		"too large a number":  {"20 1 9223372036854775808\n", `:1: j: "9223372036854775808": want a number from 0 on`},
+		"a year":              {"20 1 2\n31622420 1 2\n", `:2: t: 31622420: want less than a year`},
+		"a year of epochs":    {"1247652000 1 2\n1279274500 1 2\n", `:2: t: 1279274500: want less than a year behind the first line`},
+		"a day before":        {"1247652000 1 2\n1247565600 1 2\n", `:2: t: 1247565600: before the midnight before the first line, 1247583600`},
+		"milliseconds":        {"1247652000000 1 2\n", `:1: t: "1247652000000": want a number of seconds, from 0 to 99999999999`},
+		"a byte of zero":      {"20 1 2\n\x00\n", `:2: a byte of zero: want text`},
+		"a long line":         {"20 1 2\n" + strings.Repeat("x", 300), `:2: "` + strings.Repeat("x", 80) + `": want three columns or more: t i j`},
+		"more than one error": {"20 1 2\n21 1\nx\n", `:2: "21 1": want three columns or more: t i j`},
+		"far down":            {strings.Repeat("20 1 2\n", 9999) + "20 1\n", `:10000: "20 1": want three columns or more: t i j`},
+		"an endless line":     {"20 1 2\n" + strings.Repeat("1", 1<<17), `:2: want lines of less than 4096 bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for file, content := range map[string][]byte{"contacts.dat": []byte(tt.text), "contacts.dat.gz": compressed(t, tt.text)} {
@@ -160,7 +181,6 @@ func TestReadContactsFiles(t *testing.T) {
 		"cut off within the lines": writeFile(t, "cut.gz", whole[:len(whole)-12]),
 		"cut off at the checksum":  writeFile(t, "sum.gz", whole[:len(whole)-8]),
 		"damaged":                  writeFile(t, "damaged.gz", damaged),
-		"zip":                      writeFile(t, "contacts.zip", []byte("PK\x03\x04")),
 		"compressed twice":         writeFile(t, "twice.gz", compressed(t, string(whole))),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,6 +188,32 @@ func TestReadContactsFiles(t *testing.T) {
 				t.Errorf("got %+v, %v, want an error that names %s", c, err, path)
 			}
 		})
+	}
+}
+
+// TestReadContactsForeign: what is no text is called by its name, and a compressed file that is cut off is no malformed line.
+func TestReadContactsForeign(t *testing.T) {
+	whole := compressed(t, strings.Repeat("20 1 2\n", 1000))
+	for want, content := range map[string]string{
+		"a zip archive":                  "PK\x03\x04\x14\x00\x00\x00",
+		"an xz file":                     "\xfd7zXZ\x00\x00",
+		"a bzip2 file":                   "BZh91AY&SY",
+		"a zstd file":                    "\x28\xb5\x2f\xfd\x04\x00",
+		"text in UTF-16":                 "\xff\xfe2\x000\x00",
+		"the compressed file is cut off": string(whole[:len(whole)-12]),
+	} {
+		path := writeFile(t, "contacts.dat", []byte(content))
+		if _, err := ReadContacts(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q and the file", err, want)
+		}
+	}
+}
+
+// TestSelfContacts: a badge that meets itself is skipped, and counted.
+func TestSelfContacts(t *testing.T) {
+	got := readBoth(t, "20 1 2\n20 7 7\n40 9 009\n")
+	if want := (Contacts{People: 2, Encounters: []Encounter{meets(0, 0, 1)}, SelfContacts: 2}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -183,13 +229,16 @@ func TestReadContactsTogether(t *testing.T) {
 	}
 }
 
-// FuzzParseContacts compares with a dumb model: an encounter begins where a pair has a slot and does not have the one
-// before it.
+// plainLines are those of SocioPatterns: what a dumb model reads.
+var plainLines = regexp.MustCompile(`^(?:\d{0,5}[02468]0 \d{1,9} \d{1,9}\n)+$`)
+
+// FuzzParseContacts compares plain files with a dumb model: an encounter begins where a pair has a slot and does not have the
+// one before it. Of others it checks what holds of all.
 func FuzzParseContacts(f *testing.F) {
 	for _, text := range []string{
 		"20 1 2\n40 1 2\n80 2 1\n", "0 3 4\n20 3 4\n40 4 3\n100 1 2\n", "20 007 42\r\n40 7 042", "", "\n", "20 1 2\n\n",
 		"20 1 1\n", "-20 1 2\n", "30 1 2\n", "20 1\n", "20 1 2 3\n", "31622420 1 2\n", "+20 +1 +2\n", "20 1 9223372036854775807\n",
-		"x", "20 1 2\x00\n", "\xff\xfe",
+		"x", "20 1 2\x00\n", "\xff\xfe", "t i j\n1247652000 A B\n1247652027,B,C,\n", "# c\n7;1;2\n", "9223372036854775807 1 2\n0 1 2\n",
 	} {
 		f.Add(text)
 	}
@@ -201,9 +250,22 @@ func FuzzParseContacts(f *testing.F) {
 			}
 			return
 		}
-		want := dumbContacts(t, text)
-		if !reflect.DeepEqual(c, want) {
-			t.Errorf("got %+v, want %+v", c, want)
+		if plain, want := plainLines.MatchString(text), (Contacts{}); plain {
+			if want = dumbContacts(t, text); !reflect.DeepEqual(c, want) {
+				t.Errorf("got %+v, want %+v", c, want)
+			}
+		}
+		met := map[int]bool{}
+		last := map[[2]int]time.Duration{}
+		for i, e := range c.Encounters {
+			before, again := last[[2]int{e.A, e.B}]
+			if e.A < 0 || e.A >= e.B || e.B >= c.People || e.Begin < 0 || i > 0 && compareEncounters(c.Encounters[i-1], e) >= 0 || again && e.Begin < before+SlotLength {
+				t.Errorf("encounter %d of %d people: %+v, the last of the pair at %v", i, c.People, e, before)
+			}
+			met[e.A], met[e.B], last[[2]int{e.A, e.B}] = true, true, e.Begin
+		}
+		if len(met) != c.People {
+			t.Errorf("%d of %d people met somebody", len(met), c.People)
 		}
 	})
 }
@@ -211,19 +273,24 @@ func FuzzParseContacts(f *testing.F) {
 func dumbContacts(t *testing.T, text string) Contacts {
 	t.Helper()
 	type slot struct{ at, a, b int64 }
+	var c Contacts
 	has := map[slot]bool{}
 	var badges []int64
 	for line := range strings.Lines(text) {
 		var at, a, b int64
-		if n, err := fmt.Sscanf(strings.Join(strings.Fields(line), " "), "%d %d %d", &at, &a, &b); n != 3 || at < 0 || a < 0 || b < 0 || a == b || at%20 != 0 {
+		if n, err := fmt.Sscanf(line, "%d %d %d", &at, &a, &b); n != 3 || err != nil {
 			t.Fatalf("%q was taken: %v", line, err)
+		}
+		if a == b {
+			c.SelfContacts++
+			continue
 		}
 		has[slot{at, min(a, b), max(a, b)}] = true
 		badges = append(badges, a, b)
 	}
 	slices.Sort(badges)
 	badges = slices.Compact(badges)
-	c := Contacts{People: len(badges)}
+	c.People = len(badges)
 	for s := range has {
 		if !has[slot{s.at - 20, s.a, s.b}] {
 			c.Encounters = append(c.Encounters, meets(int(max(0, s.at-20)), slices.Index(badges, s.a), slices.Index(badges, s.b)))

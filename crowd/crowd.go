@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,8 +30,12 @@ type Config struct {
 	Seed     uint64  // of keys, wearers, nonces and habits; see New
 	Times    int     // how often each upload is delivered; 0 = once
 	Speed    float64 // how many times as fast as real time the days go by; 0 = as fast as they can
-	// Progress, if not nil, is called as halves are delivered.
-	Progress func(delivered, total int)
+	// Enrolled, if not nil, is called as people pair their pins, by several goroutines: each has its turn.
+	Enrolled func(enrolled, total int)
+	// Progress, if not nil, is called as statements get their final answer.
+	Progress func(answered, total int)
+	// Failed, if not nil, is told of each error after which a call to the gateway is made again, by several goroutines.
+	Failed func(error)
 	// Answered, if not nil, is called with the final answer to each statement, by several goroutines.
 	Answered func(raw []byte, a *gatewayv1.Answer)
 }
@@ -56,7 +61,7 @@ func New(c Config) *Crowd {
 	for i, h := range all {
 		secret := sha256.Sum256(fmt.Appendf(story, " person %d", i))
 		crowd.phones = append(crowd.phones, &phone{
-			wearer: wearerOf(secret), pin: client.RestorePin(secret, 0), habits: h, times: c.Times,
+			wearer: wearerOf(secret), pin: client.RestorePin(secret, 0), habits: h, times: c.Times, failed: c.Failed,
 		})
 	}
 	for _, e := range c.Contacts.Encounters {
@@ -101,14 +106,21 @@ func (c *Crowd) enrol(ctx context.Context) error {
 		for _, p := range some {
 			keys = append(keys, p.pin.Key())
 		}
-		if err := client.Persist(ctx, func(ctx context.Context) error { return c.gateway.Register(ctx, keys...) }, nil); err != nil {
+		if err := client.Persist(ctx, func(ctx context.Context) error { return c.gateway.Register(ctx, keys...) }, c.config.Failed); err != nil {
 			return fmt.Errorf("register pins: %w", err)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(enrolAtOnce)
+	var paired atomic.Int64
 	for _, p := range c.phones {
-		group.Go(func() error { return p.pair(ctx, c.gateway) })
+		group.Go(func() error {
+			err := p.pair(ctx, c.gateway)
+			if n := paired.Add(1); err == nil && c.config.Enrolled != nil {
+				c.config.Enrolled(int(n), len(c.phones))
+			}
+			return err
+		})
 	}
 	return group.Wait()
 }

@@ -2,6 +2,7 @@ package crowd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type phone struct {
 
 	mu     sync.Mutex
 	outbox []client.Signed
-	busy   bool // it delivers, or is queued to
+	busy   bool        // it delivers, or is queued to
+	failed func(error) // as in Config
 }
 
 // countsSteps reports whether the pin reports steps: one whose clock was never set does not know when they were, and
@@ -84,7 +86,7 @@ func (p *phone) pair(ctx context.Context, gateway *client.Gateway) error {
 				return err
 			}
 			return gateway.PairPin(ctx, p.pin.Prove(challenge, Midnight))
-		}, nil)
+		}, p.failed)
 		switch {
 		case client.ReasonOf(err) == gatewayv1.Reason_REASON_CHALLENGE_EXPIRED: // the gateway was started again meanwhile
 		case err != nil:
@@ -109,7 +111,11 @@ func (p *phone) deliver(ctx context.Context, gateway *client.Gateway, upload []c
 				}
 				answers = r.GetAnswers()
 				return err
-			}, nil)
+			}, func(err error) {
+				if p.failed != nil && !errors.Is(err, errLost) {
+					p.failed(err)
+				}
+			})
 			if err != nil {
 				return fmt.Errorf("deliver for pin %v: %w", p.pin.ID(), err)
 			}

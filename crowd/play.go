@@ -12,6 +12,7 @@ import (
 
 	"pinfold/client"
 	"pinfold/internal/fact"
+	"pinfold/internal/statement"
 	gatewayv1 "pinfold/proto/pinfold/gateway/v1"
 )
 
@@ -25,6 +26,7 @@ const (
 // report is what a crowd has done.
 type report struct {
 	delivered int    // statements accepted, now or before
+	halves    int    // of these, halves, each counted once
 	refused   int    // statements refused for good
 	lastSeq   uint64 // the highest sequence of an accepted statement
 }
@@ -38,13 +40,14 @@ type game struct {
 
 	mu     sync.Mutex
 	report report
+	seen   map[[8]byte]bool // of real phones: halves that were accepted, by the beginning of their signature
 }
 
 // play lets all encounters and walks happen, and returns when every statement that comes to a gateway has its answer.
 // Pins approach each other and count in the order of time, so that their counters are the same each time; from then on
 // taps and uploads go on beside each other.
 func (c *Crowd) play(ctx context.Context) (report, error) {
-	g := &game{crowd: c, online: make(chan *phone, len(c.phones)), limit: maxOnTheWay}
+	g := &game{crowd: c, online: make(chan *phone, len(c.phones)), limit: maxOnTheWay, seen: map[[8]byte]bool{}}
 	if c.config.Phones == RealPhones {
 		g.limit = int64(c.statements) + 1 // they keep what they have not delivered to themselves
 	}
@@ -171,6 +174,9 @@ func (g *game) answered(s client.Signed, a *gatewayv1.Answer) {
 		g.report.refused++
 	} else {
 		g.report.delivered++
+		if kind, _ := statement.KindOf(s.Statement); kind == statement.KindHalf && g.first(s) {
+			g.report.halves++
+		}
 		g.report.lastSeq = max(g.report.lastSeq, a.GetSeq())
 	}
 	answered := g.report.delivered + g.report.refused
@@ -179,6 +185,19 @@ func (g *game) answered(s client.Signed, a *gatewayv1.Answer) {
 		g.crowd.config.Progress(answered, g.crowd.statements)
 	}
 	g.room.Release(1)
+}
+
+// first says that a half was not accepted before: a perfect phone delivers its own pin's only, once.
+func (g *game) first(s client.Signed) bool {
+	if g.crowd.config.Phones != RealPhones {
+		return true
+	}
+	key := [8]byte(s.Signature[:])
+	if g.seen[key] {
+		return false
+	}
+	g.seen[key] = true
+	return true
 }
 
 // pace lets the crowd's time go by a number of times as fast as real time, or as fast as it can.

@@ -3,6 +3,7 @@ package crowd
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -340,6 +341,21 @@ func TestSummary(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+// TestHalvesPerSecond: reports of steps and what comes a second time are no halves.
+func TestHalvesPerSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		contacts := Contacts{
+			People: 2, Encounters: []Encounter{meets(36_000, 0, 1), meets(36_010, 0, 1)}, Walks: []Walk{{Steps: []uint16{500}}, {Person: 1, Steps: []uint16{70}}},
+		}
+		for _, phones := range []Phones{"", RealPhones} {
+			p := play(t, t.Context(), newFakeGateway(), Config{Contacts: contacts, Seed: 1, Speed: 1, Times: 2, Phones: phones})
+			if got := p.summary.HalvesPerSecond * p.summary.Seconds; p.err != nil || math.Round(got) != 4 {
+				t.Errorf("%q phones: %v halves a second for %v seconds, %v: want 4 halves", phones, p.summary.HalvesPerSecond, p.summary.Seconds, p.err)
+			}
 		}
 	})
 }

@@ -24,9 +24,10 @@ type Summary struct {
 	Halves              uint64  `json:"halves"`            // HalfReported in the log
 	Duplicates          uint64  `json:"duplicates"`        // of these, halves that the log had before
 	Refused             uint64  `json:"refused"`           // HalfRefused, expiry apart
-	NotAdmitted         int     `json:"not_admitted"`      // halves that the gateway refused for good
+	NotAdmitted         int     `json:"not_admitted"`      // statements that the gateway refused for good
+	SelfContacts        int     `json:"self_contacts"`     // lines of the file of contacts that were skipped: a badge met itself
 	Seconds             float64 `json:"seconds"`           // from the first tap until all awards that followed were known
-	HalvesPerSecond     float64 `json:"halves_per_second"` // statements delivered in that time
+	HalvesPerSecond     float64 `json:"halves_per_second"` // this crowd's halves that went into the log in that time
 }
 
 // Medals are the wearers who hold each medal.
@@ -52,8 +53,9 @@ func (c *Crowd) Play(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	s.People, s.Taps, s.NotAdmitted = c.config.Contacts.People, len(c.config.Contacts.Encounters), report.refused
+	s.SelfContacts = c.config.Contacts.SelfContacts
 	s.Seconds = time.Since(began).Seconds()
-	s.HalvesPerSecond = float64(report.delivered) / s.Seconds
+	s.HalvesPerSecond = float64(report.halves) / s.Seconds
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"text/tabwriter"
@@ -11,13 +12,15 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"pinfold/crowd"
 )
 
 // crowdFlags say who meets whom.
 type crowdFlags struct {
-	Contacts string  `help:"File of contacts in the format of SocioPatterns (lines: t i j), plain or gzip. Without it, a small crowd is made up." type:"existingfile" placeholder:"FILE"`
+	Contacts string  `help:"File of contacts as SocioPatterns and others publish them (lines: t i j ...), plain or gzip. Without it, a small crowd is made up." type:"existingfile" placeholder:"FILE"`
 	People   int     `help:"People in the crowd that is made up." default:"400"`
 	Days     int     `help:"Days in the crowd that is made up." default:"2"`
 	Phones   string  `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's statements once; real ones are offline, late, out of order, repeat themselves, and carry both halves." enum:"perfect,real" default:"perfect"`
@@ -60,7 +63,7 @@ func (c *crowdCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	summary, err := s.play(s.ctx, c.Gateway, contacts, c.crowdFlags, s.bar())
+	summary, err := s.play(s.ctx, c.Gateway, contacts, c.crowdFlags, nil, s.bar())
 	if err != nil {
 		return err
 	}
@@ -71,6 +74,19 @@ func (c *crowdCommand) Run(s *session) error {
 func (s *session) terminal() bool {
 	f, ok := s.stderr.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// terminalSize returns the columns and rows of standard error; 0 where they are not known.
+func (s *session) terminalSize() (columns, rows int) {
+	f, ok := s.stderr.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	columns, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return columns, rows
 }
 
 // bar returns what draws a progress bar, or nil where there is no terminal.
@@ -88,20 +104,60 @@ func (s *session) bar() func(answered, total int) {
 	}
 }
 
-// play lets a crowd meet through a gateway.
-func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, f crowdFlags, progress func(answered, total int)) (crowd.Summary, error) {
+// play lets a crowd meet through a gateway. It waits for one that does not answer, and says so.
+func (s *session) play(ctx context.Context, gateway string, contacts crowd.Contacts, f crowdFlags, enrolled, progress func(n, total int)) (crowd.Summary, error) {
 	conn, err := dialPlain(gateway)
 	if err != nil {
 		return crowd.Summary{}, err
 	}
 	defer conn.Close()
+	waits := &waiting{w: s.stderr, gateway: gateway}
+	if err := serves(ctx, conn); err != nil && ctx.Err() == nil {
+		waits.say(err)
+	}
 	summary, err := crowd.New(crowd.Config{
-		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Times: f.Times, Speed: f.Speed, Progress: progress,
+		Gateway: conn, Contacts: contacts, Phones: crowd.Phones(f.Phones), Seed: f.Seed, Times: f.Times, Speed: f.Speed,
+		Enrolled: enrolled, Progress: progress, Failed: waits.say,
 	}).Play(ctx)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
 	return summary, err
+}
+
+// servesTimeout is how long a gateway may be silent before that is said.
+const servesTimeout = 2 * time.Second
+
+// serves returns an error unless a gateway answers that it serves.
+func serves(ctx context.Context, conn grpc.ClientConnInterface) error {
+	ctx, cancel := context.WithTimeout(ctx, servesTimeout)
+	defer cancel()
+	answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	if err == nil && answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		err = fmt.Errorf("it is %v", answer.GetStatus())
+	}
+	return err
+}
+
+// waiting says that a gateway does not answer, at most each sayAgain.
+type waiting struct {
+	w       io.Writer
+	gateway string
+
+	mu   sync.Mutex
+	said time.Time
+}
+
+const sayAgain = 10 * time.Second
+
+func (w *waiting) say(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.said) < sayAgain {
+		return
+	}
+	w.said = time.Now()
+	fmt.Fprintf(w.w, "The gateway at %s does not answer, and is waited for: %v\n", w.gateway, err)
 }
 
 func (s *session) printSummary(sum crowd.Summary) error {
@@ -117,6 +173,9 @@ func (s *session) printSummary(sum crowd.Summary) error {
 	fmt.Fprintf(w, "complete collections\t%d\n", sum.CompleteCollections)
 	fmt.Fprintf(w, "halves\t%d, of which %d duplicates and %d refused\n", sum.Halves, sum.Duplicates, sum.Refused)
 	fmt.Fprintf(w, "not admitted\t%d\n", sum.NotAdmitted)
+	if sum.SelfContacts > 0 {
+		fmt.Fprintf(w, "skipped\t%d lines of contacts in which a badge met itself\n", sum.SelfContacts)
+	}
 	fmt.Fprintf(w, "seconds\t%.2f\n", sum.Seconds)
 	fmt.Fprintf(w, "halves per second\t%.0f\n", sum.HalvesPerSecond)
 	return w.Flush()

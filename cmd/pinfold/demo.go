@@ -78,11 +78,15 @@ func (c *demoCommand) show(ctx context.Context, s *session, gateway string, cont
 	}
 	defer conn.Close()
 	fmt.Fprintf(s.stderr, "All services run. %d people put on their pins, and meet.\n\n", contacts.People)
-	picture := &show{gateway: gatewayv1.NewGatewayServiceClient(conn), w: s.stderr, terminal: s.terminal() && s.output == "table", began: time.Now()}
+	picture := &show{gateway: gatewayv1.NewGatewayServiceClient(conn), w: s.stderr, began: time.Now()}
+	picture.people.Store(int64(contacts.People))
+	if s.terminal() && s.output == "table" && os.Getenv("TERM") != "dumb" {
+		picture.size = s.terminalSize
+	}
 	showing, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); picture.run(showing) }()
-	summary, err := s.play(ctx, gateway, contacts, c.crowdFlags, nil)
+	summary, err := s.play(ctx, gateway, contacts, c.crowdFlags, picture.enrol, nil)
 	cancel()
 	<-ended
 	if err == nil {

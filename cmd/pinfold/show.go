@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 
 	"pinfold/crowd"
 	"pinfold/internal/rules"
@@ -17,25 +19,41 @@ import (
 	tapv1 "pinfold/proto/pinfold/tap/v1"
 )
 
-// show tells what happens while a crowd meets: a picture that is drawn over itself on a terminal, plain lines elsewhere.
-// All it knows it asks the gateway, as an app would.
+// show tells what happens while a crowd meets: a picture that is drawn over itself on a terminal, plain lines elsewhere, and
+// where a terminal has no room for a picture. All it knows it asks the gateway, as an app would, but for how many people
+// have put on their pins.
 type show struct {
-	gateway  gatewayv1.GatewayServiceClient
-	w        io.Writer
-	terminal bool
-	began    time.Time
-	lines    int // of the picture on the screen
+	gateway gatewayv1.GatewayServiceClient
+	w       io.Writer
+	size    func() (columns, rows int) // of the terminal, which may change; nil = there is none
+	began   time.Time
+
+	enrolled, people atomic.Int64
+	met              atomic.Int64 // when all had put on their pins, in nanoseconds from began; 0 = not yet
+
+	drawn frame // the picture on the screen
 }
+
+// frame is the room that a picture was drawn in, and its lines.
+type frame struct{ columns, rows, lines int }
 
 const (
 	drawEvery  = 250 * time.Millisecond
 	printEvery = time.Second
 )
 
+// enrol tells how many people have put on their pins. Several goroutines may call it.
+func (s *show) enrol(enrolled, people int) {
+	s.people.Store(int64(people))
+	if s.enrolled.Add(1) == int64(people) {
+		s.met.Store(int64(time.Since(s.began)))
+	}
+}
+
 // run shows until the context ends.
 func (s *show) run(ctx context.Context) {
 	every := printEvery
-	if s.terminal {
+	if s.size != nil {
 		every = drawEvery
 	}
 	ticker := time.NewTicker(every)
@@ -66,12 +84,19 @@ type scene struct {
 	leaders  []*rewardsv1.Place
 	face     *gatewayv1.Face // the leader's
 	day      *stepsv1.Day    // the leader's first day
+
+	enrolled, people int           // who have put on their pins, and all
+	at               time.Duration // since the show began
+	meeting          time.Duration // since all have put on their pins
 }
 
 const leaders = 8
 
 func (s *show) look(ctx context.Context) (scene, error) {
-	var now scene
+	now := scene{enrolled: int(s.enrolled.Load()), people: int(s.people.Load()), at: time.Since(s.began)}
+	if met := time.Duration(s.met.Load()); met > 0 {
+		now.meeting = now.at - met
+	}
 	var err error
 	if now.outcomes, err = s.gateway.GetOutcomes(ctx, &tapv1.GetOutcomesRequest{}); err != nil {
 		return now, err
@@ -95,44 +120,103 @@ func (s *show) look(ctx context.Context) (scene, error) {
 }
 
 func (s *show) print(now scene) {
-	if !s.terminal {
-		fmt.Fprintf(s.w, "%5.1f s  %d halves, %d friendships, medals %s, %d backgrounds\n", time.Since(s.began).Seconds(),
-			now.outcomes.GetHalves(), now.outcomes.GetFriendships(), medalCounts(now.totals), now.totals.GetBackgrounds())
+	columns, rows := 0, 0
+	if s.size != nil {
+		columns, rows = s.size()
+	}
+	picture := now.picture(columns)
+	if columns < narrowest || rows <= len(picture) {
+		s.drawn = frame{}
+		_, _ = io.WriteString(s.w, now.line(columns)+"\n")
 		return
 	}
-	picture := s.picture(now)
 	var b strings.Builder
-	if s.lines > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", s.lines) // back to the first line of the last picture
+	if s.drawn.lines > 0 && s.drawn.columns == columns && s.drawn.rows == rows { // or the terminal has moved what was drawn
+		fmt.Fprintf(&b, "\x1b[%dA", s.drawn.lines) // back to the first line of the last picture
 	}
 	for _, line := range picture {
 		b.WriteString(line + "\x1b[K\n")
 	}
-	s.lines = len(picture)
+	for range s.drawn.lines - len(picture) { // of a picture that was longer
+		b.WriteString("\x1b[K\n")
+	}
+	s.drawn = frame{columns, rows, max(len(picture), s.drawn.lines)}
 	_, _ = io.WriteString(s.w, b.String())
 }
 
-func medalCounts(t *rewardsv1.GetTotalsResponse) string {
-	return fmt.Sprintf("%d bronze, %d silver, %d gold", t.GetBronze(), t.GetSilver(), t.GetGold())
+// Pictures need so many columns: one with the leader's pin beside the numbers, and one without.
+const (
+	wide      = 36 + faceWidth
+	narrowest = 36
+)
+
+// line is all in one line of at most so many columns; 0 = as many as it takes.
+func (n scene) line(columns int) string {
+	text := fmt.Sprintf("%5.1f s  ", n.at.Seconds())
+	if n.enrolled < n.people {
+		text += fmt.Sprintf("%d of %d people have put on their pins", n.enrolled, n.people)
+	} else {
+		text += fmt.Sprintf("%d halves, %d friendships, medals %d bronze, %d silver, %d gold, %d backgrounds", n.outcomes.GetHalves(),
+			n.outcomes.GetFriendships(), n.totals.GetBronze(), n.totals.GetSilver(), n.totals.GetGold(), n.totals.GetBackgrounds())
+	}
+	if columns > 0 {
+		text = fit(text, columns)
+	}
+	return text
 }
 
-// picture draws the crowd on the left and the leader's pin on the right.
-func (s *show) picture(now scene) []string {
-	seconds := time.Since(s.began).Seconds()
-	left := []string{
-		fmt.Sprintf("after %.1f seconds", seconds),
-		"",
-		fmt.Sprintf("%7d  halves reported, %.0f a second", now.outcomes.GetHalves(), float64(now.outcomes.GetHalves())/seconds),
-		fmt.Sprintf("%7d  friendships", now.outcomes.GetFriendships()),
-		fmt.Sprintf("%7d  backgrounds unlocked", now.totals.GetBackgrounds()),
-		"         medals: " + medalCounts(now.totals),
-		"",
-		"rank  friends  wearer",
+// picture draws the crowd, and where there is room for it the leader's pin on the right. No line takes more than the
+// columns.
+func (n scene) picture(columns int) []string {
+	list := n.crowd()
+	if columns >= wide {
+		return beside(list, min(52, columns-faceWidth), face(n.face, n.day, n.totals.GetSports()))
 	}
-	for _, p := range now.leaders {
-		left = append(left, fmt.Sprintf("%4d  %7d  %.8s…  %s", p.GetRank(), p.GetFriends(), p.GetWearer(), strings.Repeat("▪", int(p.GetFriends()/10))))
+	for i := range list {
+		list[i] = fit(list[i], columns)
 	}
-	return beside(left, 52, face(now.face, now.day))
+	return list
+}
+
+func (n scene) crowd() []string {
+	list := []string{fmt.Sprintf("after %.1f seconds", n.at.Seconds()), ""}
+	if n.enrolled < n.people {
+		list = append(list, fmt.Sprintf("%7d  of %d people wear a pin", n.enrolled, n.people))
+	} else {
+		list = append(list, fmt.Sprintf("%7d  people", n.people))
+	}
+	halves := fmt.Sprintf("%7d  halves", n.outcomes.GetHalves())
+	if seconds := n.meeting.Seconds(); seconds > 0 {
+		halves += fmt.Sprintf(", %.0f a second", float64(n.outcomes.GetHalves())/seconds)
+	}
+	list = append(list, halves,
+		fmt.Sprintf("%7d  friendships", n.outcomes.GetFriendships()),
+		fmt.Sprintf("%7d  backgrounds", n.totals.GetBackgrounds()),
+		fmt.Sprintf("%7d  medals of bronze", n.totals.GetBronze()),
+		fmt.Sprintf("%7d  of silver", n.totals.GetSilver()),
+		fmt.Sprintf("%7d  of gold", n.totals.GetGold()))
+	if len(n.leaders) > 0 {
+		list = append(list, "", "rank  friends  wearer")
+	}
+	for _, p := range n.leaders {
+		list = append(list, fmt.Sprintf("%4d  %7d  %.8s…  %s", p.GetRank(), p.GetFriends(), p.GetWearer(), strings.Repeat("▪", int(min(p.GetFriends()/10, 17)))))
+	}
+	return list
+}
+
+// fit cuts a text to at most so many columns.
+func fit(text string, columns int) string {
+	if uniseg.StringWidth(text) <= columns {
+		return text
+	}
+	var b strings.Builder
+	for left, g := columns-1, uniseg.NewGraphemes(text); g.Next(); {
+		if left -= g.Width(); left < 0 {
+			break
+		}
+		b.WriteString(g.Str())
+	}
+	return b.String() + "…"
 }
 
 // beside puts two columns next to each other, the first of the given width.
@@ -146,10 +230,17 @@ func beside(left []string, width int, right []string) []string {
 		if i < len(right) {
 			r = right[i]
 		}
-		rows[i] = l + strings.Repeat(" ", max(1, width-utf8.RuneCountInString(l))) + r
+		l = fit(l, width-1)
+		if r != "" {
+			l += strings.Repeat(" ", width-uniseg.StringWidth(l)) + r
+		}
+		rows[i] = strings.TrimRight(l, " ")
 	}
 	return rows
 }
+
+// faceWidth is how many columns a face takes.
+const faceWidth = 32
 
 // rim is the round display of a pin; what it shows is centred in its rows.
 var rim = [...][2]string{
@@ -168,15 +259,15 @@ var rim = [...][2]string{
 	{"        '--~~~~~~~~~~--'        ", ""},
 }
 
-// face draws what a pin shows.
-func face(f *gatewayv1.Face, day *stepsv1.Day) []string {
+// face draws what a pin shows, in Games of so many sports.
+func face(f *gatewayv1.Face, day *stepsv1.Day, sports uint32) []string {
 	if f == nil {
 		return nil
 	}
 	text := map[int]string{
 		2:  medalName(f.GetMedal()),
 		4:  fmt.Sprintf("%d friends", f.GetFriends()),
-		5:  fmt.Sprintf("%d of 33 backgrounds", f.GetBackgrounds()),
+		5:  fmt.Sprintf("%d of %d backgrounds", f.GetBackgrounds(), sports),
 		7:  fmt.Sprintf("%d / %d steps", day.GetSteps(), f.GetStepGoal()),
 		9:  "",
 		10: "",
@@ -185,17 +276,16 @@ func face(f *gatewayv1.Face, day *stepsv1.Day) []string {
 		text[9] = fmt.Sprintf("%d more for", next.GetFriendsMore())
 		text[10] = sportName(next.GetBackground())
 	}
-	const width = 32
 	rows := make([]string, len(rim))
 	for i, r := range rim {
-		room := width - utf8.RuneCountInString(r[0]) - utf8.RuneCountInString(r[1])
-		rows[i] = r[0] + centre(text[i], room) + r[1]
+		room := faceWidth - len(r[0]) - len(r[1])
+		rows[i] = r[0] + centre(fit(text[i], room), room) + r[1]
 	}
 	return rows
 }
 
 func centre(text string, width int) string {
-	spare := max(0, width-utf8.RuneCountInString(text))
+	spare := max(0, width-uniseg.StringWidth(text))
 	return strings.Repeat(" ", spare/2) + text + strings.Repeat(" ", spare-spare/2)
 }
 

@@ -78,3 +78,6 @@ func moveTotals(tx kv.Tx, old, new head) {
 	}
 	tx.Put(sums, all, v)
 }
+
+// Sports returns how many backgrounds a wearer can hold under the rules in force.
+func Sports(r kv.Reader) int { return len(inForce(r).Sports) }

@@ -79,7 +79,7 @@ func (a *api) GetTotals(ctx context.Context, req *rewardsv1.GetTotalsRequest) (*
 		t := rewards.Totals(r)
 		answer = rewardsv1.GetTotalsResponse_builder{
 			Seq: uint64(seq), Bronze: t.Bronze, Silver: t.Silver, Gold: t.Gold,
-			Backgrounds: t.Backgrounds, CompleteCollections: t.Complete,
+			Backgrounds: t.Backgrounds, CompleteCollections: t.Complete, Sports: uint32(rewards.Sports(r)),
 		}.Build()
 		return nil
 	})

@@ -728,6 +728,7 @@ type GetTotalsResponse struct {
 	xxx_hidden_Gold                uint64                 `protobuf:"varint,4,opt,name=gold,proto3"`
 	xxx_hidden_Backgrounds         uint64                 `protobuf:"varint,5,opt,name=backgrounds,proto3"`
 	xxx_hidden_CompleteCollections uint64                 `protobuf:"varint,6,opt,name=complete_collections,json=completeCollections,proto3"`
+	xxx_hidden_Sports              uint32                 `protobuf:"varint,7,opt,name=sports,proto3"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
 }
@@ -799,6 +800,13 @@ func (x *GetTotalsResponse) GetCompleteCollections() uint64 {
 	return 0
 }
 
+func (x *GetTotalsResponse) GetSports() uint32 {
+	if x != nil {
+		return x.xxx_hidden_Sports
+	}
+	return 0
+}
+
 func (x *GetTotalsResponse) SetSeq(v uint64) {
 	x.xxx_hidden_Seq = v
 }
@@ -823,6 +831,10 @@ func (x *GetTotalsResponse) SetCompleteCollections(v uint64) {
 	x.xxx_hidden_CompleteCollections = v
 }
 
+func (x *GetTotalsResponse) SetSports(v uint32) {
+	x.xxx_hidden_Sports = v
+}
+
 type GetTotalsResponse_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
@@ -835,6 +847,8 @@ type GetTotalsResponse_builder struct {
 	Backgrounds uint64
 	// Wearers who hold the background of every sport.
 	CompleteCollections uint64
+	// Backgrounds that a wearer can hold: one for each sport of the rules in force.
+	Sports uint32
 }
 
 func (b0 GetTotalsResponse_builder) Build() *GetTotalsResponse {
@@ -847,6 +861,7 @@ func (b0 GetTotalsResponse_builder) Build() *GetTotalsResponse {
 	x.xxx_hidden_Gold = b.Gold
 	x.xxx_hidden_Backgrounds = b.Backgrounds
 	x.xxx_hidden_CompleteCollections = b.CompleteCollections
+	x.xxx_hidden_Sports = b.Sports
 	return m0
 }
 
@@ -1339,14 +1354,15 @@ const file_pinfold_rewards_v1_rewards_proto_rawDesc = "" +
 	"\x05medal\x18\x01 \x01(\x0e2\x15.pinfold.log.v1.MedalR\x05medal\x12!\n" +
 	"\ffriends_more\x18\x02 \x01(\rR\vfriendsMore\"+\n" +
 	"\x10GetTotalsRequest\x12\x17\n" +
-	"\amin_seq\x18\x01 \x01(\x04R\x06minSeq\"\xbe\x01\n" +
+	"\amin_seq\x18\x01 \x01(\x04R\x06minSeq\"\xd6\x01\n" +
 	"\x11GetTotalsResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06bronze\x18\x02 \x01(\x04R\x06bronze\x12\x16\n" +
 	"\x06silver\x18\x03 \x01(\x04R\x06silver\x12\x12\n" +
 	"\x04gold\x18\x04 \x01(\x04R\x04gold\x12 \n" +
 	"\vbackgrounds\x18\x05 \x01(\x04R\vbackgrounds\x121\n" +
-	"\x14complete_collections\x18\x06 \x01(\x04R\x13completeCollections\"m\n" +
+	"\x14complete_collections\x18\x06 \x01(\x04R\x13completeCollections\x12\x16\n" +
+	"\x06sports\x18\a \x01(\rR\x06sports\"m\n" +
 	"\x16ListLeaderboardRequest\x12\x17\n" +
 	"\amin_seq\x18\x01 \x01(\x04R\x06minSeq\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
