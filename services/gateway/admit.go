@@ -22,7 +22,7 @@ type Admission struct {
 }
 
 // Caller is who brings what pins signed. To find that a signature is bad costs as much as a good one, and anybody can make
-// one up in the name of any pin: it is counted against who brings it, not against the pin (design section 7, Admission).
+// one up in the name of any pin: it is counted against who brings it, not against the pin (docs/design.md section 7, Admission).
 type Caller interface {
 	// Allowed reports whether one more signature may be checked for the caller.
 	Allowed() bool
