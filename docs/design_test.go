@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"pinfold/internal/rules"
 )
 
 // TestReferences: what the code says to be in a section of docs/design.md is there: the section by its number, and in it
@@ -162,4 +164,19 @@ func TestLayouts(t *testing.T) {
 	if len(vectors.Halves) == 0 || len(vectors.Steps) == 0 || len(vectors.Proofs) == 0 {
 		t.Error("no vectors")
 	}
+}
+
+// TestRulesExample: the file of rules in docs/rules.md is one.
+func TestRulesExample(t *testing.T) {
+	for _, b := range blocks(t, readText(t, "rules.md")) {
+		if b.mark != "json" {
+			continue
+		}
+		r, err := rules.Parse([]byte(b.text))
+		if err != nil || r.Sports[1].Japanese != "Sailing" {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		return
+	}
+	t.Error("there is no example")
 }

@@ -62,6 +62,7 @@ type CLI struct {
 	Demo    demoCommand    `cmd:"" help:"Run all services and a crowd in one process."`
 	Pin     pinCommand     `cmd:"" help:"Run the pin's firmware on this machine, and do to a running pin what a person does."`
 	Bridge  bridgeCommand  `cmd:"" help:"Be the phone of a running pin: pair it, deliver what it holds, bring time and face."`
+	Rules   rulesCommand   `cmd:"" help:"Check a file of rules, or show rules."`
 	Audit   auditCommand   `cmd:"" help:"Export the log, and prove that every medal was earned."`
 
 	CheckpointKeys checkpointKeysCommand `cmd:"" help:"Show the keys with which gateways sign checkpoints, and remove one."`

@@ -34,7 +34,7 @@ func (f pinFolder) pin() host.Folder { return host.Folder(f.Folder) }
 type pinRunCommand struct {
 	pinFolder
 	Board    string `help:"What the firmware runs on: ${enum}." enum:"native,qemu" default:"native"`
-	Firmware string `help:"File of the firmware. Without it, what make built in this repository." type:"path" placeholder:"FILE"`
+	Firmware string `help:"File of the firmware. Without it, what make built in the repository, in this folder or above, beside this program, or where this program was built." type:"path" placeholder:"FILE"`
 	Seed     uint64 `help:"Makes the pin's key and nonces follow from this number, for tests; 0 is truly random." default:"0"`
 }
 

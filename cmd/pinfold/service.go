@@ -130,7 +130,7 @@ func (c *stepsCommand) Run(s *session) error {
 // gatewayFlags are those of a gateway, wherever the log is.
 type gatewayFlags struct {
 	Listen    string        `help:"Address of the public gRPC API; loopback only." default:"127.0.0.1:7400"`
-	Rules     string        `help:"File of the rules to be in force. In a new log the default is Tokyo 2020; a log that has others in force refuses." type:"existingfile" placeholder:"FILE"`
+	Rules     rulesFile     `help:"File of the rules to be in force, as docs/rules.md describes one. In a new log the default is Tokyo 2020; a log that has others in force refuses." type:"existingfile" placeholder:"FILE"`
 	Tolerance time.Duration `help:"How far ahead of the gateway's a pin's clock may be." default:"${tolerance}"`
 	PinRate   float64       `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
 	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
@@ -184,7 +184,7 @@ func (n byteCount) Validate() error {
 func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Config, error) {
 	var inForce *fact.Rules
 	if f.Rules != "" {
-		r, err := readRules(f.Rules)
+		r, err := readRules(string(f.Rules))
 		if err != nil {
 			return gateway.Config{}, err
 		}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +93,9 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 		return err
 	}
 	defer embedded.Stop()
+	if err := c.rightGames(ctx, embedded); err != nil {
+		return err
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range services {
@@ -121,6 +126,23 @@ func (c *upCommand) up(ctx context.Context, logger *slog.Logger, ready func(cont
 		return ready(ctx, at)
 	})
 	return group.Wait()
+}
+
+// rightGames refuses to begin a second Games in a folder: an id that was mistyped would.
+func (c *upCommand) rightGames(ctx context.Context, embedded *eventlog.Embedded) error {
+	nc, err := embedded.Connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	there, err := eventlog.Games(ctx, nc)
+	if err != nil {
+		return err
+	}
+	if len(there) > 0 && !slices.Contains(there, c.Games) {
+		return fmt.Errorf("--games %s: the folder %s holds the log of %s: give that, or another --data", c.Games, c.Data, strings.Join(there, ", "))
+	}
+	return nil
 }
 
 // service is one service of `up`.

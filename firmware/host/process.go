@@ -14,7 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -41,7 +44,8 @@ var builds = map[Board]struct{ path, target string }{
 // Config says which pin is started.
 type Config struct {
 	Board Board
-	// Firmware is the file to run; "" = firmware/build/native/pin or firmware/build/m4/pin.elf.
+	// Firmware is the file to run; "" = firmware/build/native/pin or firmware/build/m4/pin.elf of the repository, in this
+	// folder or above, beside the program, or where the program was built.
 	Firmware string
 	// Folder is where the pin's sockets and its flash are; it is made. The paths of sockets must be short: MaxSocketPath.
 	Folder string
@@ -175,20 +179,54 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Firmware returns the file that a config runs. The error names what builds it where it is not there.
+// firmware returns the file that a config runs. The error names what builds it, and where it was looked for.
 func (c Config) firmware() (string, error) {
 	build, ok := builds[c.Board]
 	if !ok {
 		return "", fmt.Errorf("board %q: want %s or %s", c.Board, Native, QEMU)
 	}
-	path := c.Firmware
-	if path == "" {
-		path = build.path
+	if c.Firmware != "" {
+		if _, err := os.Stat(c.Firmware); err != nil {
+			return "", fmt.Errorf("the pin's firmware: %w", err)
+		}
+		return c.Firmware, nil
 	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("the pin's firmware is not built (%w): run %s", err, build.target)
+	var looked []string
+	for _, folder := range folders() {
+		path := filepath.Join(folder, build.path)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		looked = append(looked, folder)
 	}
-	return path, nil
+	return "", fmt.Errorf("the pin's firmware is not built: no %s in %s: run %s in the repository, or name the file with --firmware",
+		build.path, strings.Join(looked, ", "), build.target)
+}
+
+// folders are where the repository may be: here or above, beside the program, and where the program was built.
+func folders() (all []string) {
+	add := func(folder string) {
+		if !slices.Contains(all, folder) {
+			all = append(all, folder)
+		}
+	}
+	if here, err := os.Getwd(); err == nil {
+		for folder := here; ; folder = filepath.Dir(folder) {
+			if _, err := os.Stat(filepath.Join(folder, "firmware")); err == nil || folder == here {
+				add(folder)
+			}
+			if folder == filepath.Dir(folder) {
+				break
+			}
+		}
+	}
+	if program, err := os.Executable(); err == nil {
+		add(filepath.Dir(program))
+	}
+	if _, source, _, ok := runtime.Caller(0); ok && filepath.IsAbs(source) {
+		add(filepath.Join(filepath.Dir(source), "..", ".."))
+	}
+	return all
 }
 
 // Start starts a pin and returns when its sockets can be connected to. The pin lives until Stop, or until the context

@@ -70,7 +70,8 @@ func lockDir(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("embedded NATS: lock %s: %w", dir, err)
 	}
 	if !locked {
-		return nil, fmt.Errorf("embedded NATS: %s is in use by another process", dir)
+		return nil, fmt.Errorf("embedded NATS: %s is in use by another process, mostly a pinfold up or demo: stop it first. "+
+			"Only the log of a cluster is read while it runs, with --nats", dir)
 	}
 	return lock, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,7 +42,7 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	defer cancel()
 	name, err := js.StreamNameBySubject(ctx, subjects(games))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: %s", ErrNoLog, games)
+		return nil, fmt.Errorf("%w: %s%s", ErrNoLog, games, whatElse(ctx, js))
 	}
 	if err != nil {
 		return nil, unreachable(nc, err, "look for the stream of %s", games)
@@ -66,6 +68,42 @@ func Open(ctx context.Context, nc *nats.Conn, games string) (*JetStream, error) 
 	}
 	return l, nil
 }
+
+// Games returns the Games that have a log, in the order of the alphabet.
+func Games(ctx context.Context, nc *nats.Conn) ([]string, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	return gamesOn(ctx, js)
+}
+
+func gamesOn(ctx context.Context, js jetstream.JetStream) (games []string, err error) {
+	names := js.StreamNames(ctx)
+	for name := range names.Name() {
+		if g, ok := gamesOf(name); ok {
+			games = append(games, g)
+		}
+	}
+	slices.Sort(games)
+	return slices.Compact(games), names.Err()
+}
+
+// whatElse says which Games have a log, where some do: the id that was asked for may be mistyped.
+func whatElse(ctx context.Context, js jetstream.JetStream) string {
+	games, err := gamesOn(ctx, js)
+	if err != nil || len(games) == 0 { // not everybody may list streams
+		return ""
+	}
+	more := ""
+	if n := len(games) - maxNamed; n > 0 {
+		games, more = games[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	return "; there are " + strings.Join(games, ", ") + more
+}
+
+// maxNamed is how many Games an error names.
+const maxNamed = 10
 
 // checkFormat refuses a log of another version of which the folds would make something else. The folds of the first
 // version counted steps before the opening and behind the closing; its logs had one RulesAdopted, with which they begin.

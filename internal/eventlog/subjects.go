@@ -72,6 +72,17 @@ func epochOf(games, stream string) (uint32, error) {
 	return uint32(epoch), nil
 }
 
+// gamesOf returns whose log a stream of that name is, and false if it is none.
+func gamesOf(stream string) (games string, ok bool) {
+	name, ok := strings.CutPrefix(stream, streamPrefix)
+	i := strings.LastIndexByte(name, '_')
+	if !ok || i < 0 || !gamesPattern.MatchString(name[:i]) {
+		return "", false
+	}
+	_, err := epochOf(name[:i], stream)
+	return name[:i], err == nil
+}
+
 // keptOf returns the last sequence that a restore took over into the stream of this epoch; 0 = it is no restored one.
 func keptOf(epoch uint32, metadata map[string]string) (fact.Seq, error) {
 	text, ok := metadata[metadataKept]

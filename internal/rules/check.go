@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,33 +33,35 @@ const endOfTime = fact.UnixMilli(tableTo * 1000)
 // Check returns nil if r are rules that every fold can live by, and otherwise an error that names the field as a rules
 // file does, its value, and the rule that it breaks. Where several are broken it tells of the first.
 func Check(r fact.Rules) error {
-	checks := []func(fact.Rules) error{checkNames, checkBackgrounds, checkMedals, checkSteps, checkPending, checkWindow}
-	for _, check := range checks {
-		if err := check(r); err != nil {
-			return err
-		}
+	if problems := each(checkAll(r)); len(problems) > 0 {
+		return problems[0]
 	}
-	return checkZone(r.Zone)
+	return nil
+}
+
+// checkAll returns all errors that Check could, joined.
+func checkAll(r fact.Rules) (all error) {
+	for _, check := range []func(fact.Rules) error{checkNames, checkBackgrounds, checkMedals, checkSteps, checkPending, checkWindow} {
+		all = errors.Join(all, check(r))
+	}
+	return errors.Join(all, checkZone(r.Zone))
 }
 
 func checkNames(r fact.Rules) error {
-	if err := checkText("name", r.Name); err != nil {
-		return err
-	}
+	all := checkText("name", r.Name)
 	if len(r.Sports) == 0 || len(r.Sports) > maxSports {
-		return fmt.Errorf("sports: %d of them: must be 1 to %d", len(r.Sports), maxSports)
+		return errors.Join(all, fmt.Errorf("sports: %d of them: must be 1 to %d", len(r.Sports), maxSports))
 	}
 	seen := make(map[string]bool, len(r.Sports))
 	for i, sport := range r.Sports {
-		if err := checkSport(fmt.Sprintf("sports[%d]", i), sport); err != nil {
-			return err
-		}
-		if seen[sport.ID] {
-			return fmt.Errorf("sports[%d].id %q: must be unique", i, sport.ID)
+		err := checkSport(fmt.Sprintf("sports[%d]", i), sport)
+		if seen[sport.ID] && err == nil {
+			err = fmt.Errorf("sports[%d].id %q: must be unique", i, sport.ID)
 		}
 		seen[sport.ID] = true
+		all = errors.Join(all, err)
 	}
-	return nil
+	return all
 }
 
 func checkSport(path string, s fact.Sport) error {
@@ -109,21 +112,21 @@ func checkBackgrounds(r fact.Rules) error {
 	return nil
 }
 
-func checkMedals(r fact.Rules) error {
+func checkMedals(r fact.Rules) (all error) {
 	m := r.Medals
 	if m.Bronze < 1 {
-		return fmt.Errorf("medals.bronze %d: must be at least 1", m.Bronze)
+		all = fmt.Errorf("medals.bronze %d: must be at least 1", m.Bronze)
 	}
 	if m.Silver <= m.Bronze {
-		return fmt.Errorf("medals.silver %d: must be more than medals.bronze, %d", m.Silver, m.Bronze)
+		all = errors.Join(all, fmt.Errorf("medals.silver %d: must be more than medals.bronze, %d", m.Silver, m.Bronze))
 	}
 	if m.Gold <= m.Silver {
-		return fmt.Errorf("medals.gold %d: must be more than medals.silver, %d", m.Gold, m.Silver)
+		all = errors.Join(all, fmt.Errorf("medals.gold %d: must be more than medals.silver, %d", m.Gold, m.Silver))
 	}
 	if m.Gold > maxFriends {
-		return fmt.Errorf("medals.gold %d: must be at most %d", m.Gold, maxFriends)
+		all = errors.Join(all, fmt.Errorf("medals.gold %d: must be at most %d", m.Gold, maxFriends))
 	}
-	return nil
+	return all
 }
 
 func checkSteps(r fact.Rules) error {

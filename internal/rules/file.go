@@ -32,20 +32,55 @@ const MaxFile = 1 << 20
 // All but opens, closes and those names must be given, none twice, and no others. The error names the field, its value and the rule.
 // What Parse returns passes Check.
 func Parse(document []byte) (fact.Rules, error) {
-	var r fact.Rules
-	if len(document) > MaxFile {
-		return fact.Rules{}, fmt.Errorf("rules: %d bytes: must be at most %d", len(document), MaxFile)
-	}
-	if err := checkSyntax(document); err != nil {
-		return fact.Rules{}, err
-	}
-	if err := readObject("", document, fieldsOf(&r)); err != nil {
-		return fact.Rules{}, err
-	}
-	if err := Check(r); err != nil {
-		return fact.Rules{}, err
+	r, problems := parse(document)
+	if len(problems) > 0 {
+		return fact.Rules{}, problems[0]
 	}
 	return r, nil
+}
+
+// Problems returns all that is wrong with a rules file, and nothing if Parse takes it: first what cannot be read, and where
+// all can be, what breaks a rule.
+func Problems(document []byte) []error {
+	_, problems := parse(document)
+	return problems
+}
+
+func parse(document []byte) (r fact.Rules, problems []error) {
+	if len(document) > MaxFile {
+		return r, []error{fmt.Errorf("rules: %d bytes: must be at most %d", len(document), MaxFile)}
+	}
+	if err := checkSyntax(document); err != nil {
+		return r, []error{err}
+	}
+	if problems = each(readObject("", document, fieldsOf(&r))); len(problems) > 0 {
+		return r, problems
+	}
+	return r, each(checkAll(r))
+}
+
+// each returns the errors that were joined into one, in their order.
+func each(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // these were joined here, and not wrapped
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{err}
+	}
+	for _, e := range joined.Unwrap() {
+		all = append(all, each(e)...)
+	}
+	return all
+}
+
+// ZoneName returns the time zone that a rules file names; rules themselves have a table of its offsets.
+func ZoneName(document []byte) string {
+	var named struct {
+		Zone string `json:"time_zone"`
+	}
+	_ = json.Unmarshal(document, &named) // it was parsed before
+	return named.Zone
 }
 
 func checkSyntax(document []byte) error {
@@ -98,23 +133,22 @@ func readObject(path string, value []byte, fields []field) error {
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
 		return broken(path, value, "must be an object")
 	}
+	var problems error
 	seen := map[string]bool{}
 	for decoder.More() {
 		key, err := readField(decoder, path, fields)
-		if err != nil {
-			return err
-		}
-		if seen[key] {
-			return fmt.Errorf("%s: must be given once", join(path, key))
+		if seen[key] && err == nil {
+			err = fmt.Errorf("%.80s: must be given once", join(path, key))
 		}
 		seen[key] = true
+		problems = errors.Join(problems, err)
 	}
 	for _, f := range fields {
 		if !f.optional && !seen[f.key] {
-			return fmt.Errorf("%s: must be given", join(path, f.key))
+			problems = errors.Join(problems, fmt.Errorf("%s: must be given", join(path, f.key)))
 		}
 	}
-	return nil
+	return problems
 }
 
 // readField reads the next key and its value, and returns the key.
@@ -133,7 +167,7 @@ func readField(decoder *json.Decoder, path string, fields []field) (string, erro
 			return key, f.read(join(path, key), value)
 		}
 	}
-	return "", fmt.Errorf("%.80q: unknown key", join(path, key))
+	return key, fmt.Errorf("%.80q: unknown key", join(path, key))
 }
 
 func join(path, key string) string {
@@ -234,15 +268,14 @@ func sports(into *[]fact.Sport) reader {
 			return err
 		}
 		list := make([]fact.Sport, len(items))
+		var problems error
 		for i, item := range items {
 			sport := &list[i]
-			if err := readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(sport)); err != nil {
-				return err
-			}
+			problems = errors.Join(problems, readObject(fmt.Sprintf("%s[%d]", path, i), item, sportFields(sport)))
 			sport.Japanese, sport.French = cmp.Or(sport.Japanese, sport.English), cmp.Or(sport.French, sport.English)
 		}
 		*into = list
-		return nil
+		return problems
 	}
 }
 

@@ -31,6 +31,9 @@ func Tokyo2020() fact.Rules {
 	return r
 }
 
+// Default returns the file of the default rules.
+func Default() []byte { return slices.Clone(tokyo2020) }
+
 // Same reports whether a and b are the same rules for a log whose last fact is of that instant (docs/design.md section 3): what
 // governments decide about clocks later is no difference yet.
 func Same(a, b fact.Rules, last fact.UnixMilli) bool {

@@ -52,6 +52,7 @@ type shown struct {
 	view    string // path of the view's file
 	numbers func() map[string]uint64
 	reasons func() []string
+	rebuild rebuild
 }
 
 // OpenAdmin opens the admin listener, on a loopback address, of a process that is to run the services of these names. An

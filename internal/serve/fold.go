@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,7 +66,8 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	server := New(c.Logger, a.Options...)
 	server.health.folded = func() fact.Seq { return runner.Progress().Seq }
 	a.Register(server)
-	leave, err := c.Admin.show(core.Name(), &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers, reasons: a.Reasons}, a.Metrics)
+	page := &shown{log: log, runner: runner, server: server, view: c.View, numbers: a.Numbers, reasons: a.Reasons}
+	leave, err := c.Admin.show(core.Name(), page, a.Metrics)
 	if err != nil {
 		return err
 	}
@@ -74,14 +76,15 @@ func Run(ctx context.Context, c Config, log eventlog.Log, core fold.Core, api fu
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return store.Watch(ctx) })
 	group.Go(func() error { return server.Run(ctx, c.Listener) })
-	group.Go(func() error { return IgnoreEnd(ctx, catchUp(ctx, c, log, runner, server, a.Ready)) })
+	group.Go(func() error { return IgnoreEnd(ctx, catchUp(ctx, c, page, a.Ready)) })
 	for _, task := range a.Tasks {
 		group.Go(func() error { return IgnoreEnd(ctx, task(ctx)) })
 	}
 	return group.Wait()
 }
 
-func catchUp(ctx context.Context, c Config, log eventlog.Log, runner *fold.Runner, server *Server, ready func() error) error {
+func catchUp(ctx context.Context, c Config, shown *shown, ready func() error) error {
+	log, runner, server := shown.log, shown.runner, shown.server
 	var head eventlog.Head
 	if err := Reach(ctx, c.Logger, func() (err error) {
 		head, err = log.Head(ctx)
@@ -89,7 +92,14 @@ func catchUp(ctx context.Context, c Config, log eventlog.Log, runner *fold.Runne
 	}); err != nil {
 		return err
 	}
-	if err := runner.Wait(ctx, head.Last); err != nil {
+	shown.rebuild.begin(runner.Progress().Seq, head.Last)
+	following, end := context.WithCancel(ctx)
+	var progress sync.WaitGroup
+	progress.Go(func() { shown.rebuild.follow(following, c.Logger, func() fact.Seq { return runner.Progress().Seq }) })
+	err := runner.Wait(ctx, head.Last)
+	end()
+	progress.Wait()
+	if err != nil {
 		return err
 	}
 	if ready != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"pinfold/internal/view"
 )
@@ -30,7 +31,9 @@ func OpenView(path string, logger *slog.Logger) (*view.Bolt, error) {
 // listener or hear that it is not serving. It closes the listener at the end.
 func Rebuilding(ctx context.Context, c Config, run func(context.Context, Config) error) error {
 	defer c.Listener.Close()
+	pause := firstRebuildPause
 	for {
+		began := time.Now()
 		round := c
 		var err error
 		if round.Listener, err = sameSocket(c.Listener); err != nil {
@@ -47,8 +50,23 @@ func Rebuilding(ctx context.Context, c Config, run func(context.Context, Config)
 			return fmt.Errorf("%w: %w", damaged, err)
 		}
 		c.Logger.Error("a file in use is damaged: it is set aside and rebuilt from the log", "file", damaged.Path, "error", damaged, "aside", aside)
+		if time.Since(began) > lastRebuildPause {
+			pause = firstRebuildPause
+		}
+		select { // a disk that damages each file at once is not to be worn out
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		pause = min(2*pause, lastRebuildPause)
 	}
 }
+
+// The pause before a cache is rebuilt doubles with each one that was damaged again soon.
+const (
+	firstRebuildPause = 10 * time.Millisecond
+	lastRebuildPause  = time.Minute
+)
 
 // sameSocket returns a second listener of the same socket, so that closing it closes nothing to callers: they wait.
 func sameSocket(l net.Listener) (net.Listener, error) {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,6 +47,9 @@ func Listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen %q: only a loopback address such as 127.0.0.1 is allowed", address)
 	}
 	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen: %s is taken: another pinfold may run there (pinfold status), and --help says which flag gives another port", address)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

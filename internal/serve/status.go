@@ -76,6 +76,9 @@ func (a *Admin) statusOf(name string, head eventlog.Head) ServiceStatus {
 	if s.reasons != nil {
 		at.Reasons = s.reasons()
 	}
+	if progress, ok := s.rebuild.progress(p.Seq); ok && !at.Serving {
+		at.Reasons = append(at.Reasons, progress.String())
+	}
 	return at
 }
 

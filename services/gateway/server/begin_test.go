@@ -163,10 +163,10 @@ func TestCheckRules(t *testing.T) {
 	if err := checkRules(&newer, a.runner, change.Start()); err == nil {
 		t.Error("a zone that has changed: got no error")
 	}
-	for name, given := range map[string]*fact.Rules{"other": otherRules(), "a letter in a name": &renamed, "none": {}} {
+	for field, given := range map[string]*fact.Rules{"step_goal: 8000, 10000": otherRules(), "sports[32]: ": &renamed, "friends_per_background: 0, 5": {}} {
 		err := checkRules(given, a.runner, machineClock())
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("rules %q were given", given.Name)) {
-			t.Errorf("%s: got %v, want an error that names the rules", name, err)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("--rules %q differ", given.Name)) || !strings.Contains(err.Error(), field) {
+			t.Errorf("got %v, want an error that names the rules and %s", err, field)
 		}
 	}
 	// An operator adopts others: the old ones are no longer in force.

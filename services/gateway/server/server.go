@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -125,10 +126,10 @@ func checkRules(given *fact.Rules, runner *fold.Runner, last fact.UnixMilli) err
 	}
 	return runner.Query(func(seq fact.Seq, r view.Reader) error {
 		inForce, ok := gateway.RulesInForce(r)
-		if !ok || !rules.Same(inForce, *given, last) {
-			return fmt.Errorf("rules %q were given, but the log has %q in force at sequence %d, which differ: "+
-				"leave the rules out, or adopt the new ones", given.Name, inForce.Name, seq)
+		if ok && rules.Same(inForce, *given, last) {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("--rules %.80q differ from %.80q, which are in force in the log at sequence %d (%s): rules are not changed in a "+
+			"log that has begun, so leave --rules out", given.Name, inForce.Name, seq, strings.Join(rules.Differences(*given, inForce, last), "; "))
 	})
 }
