@@ -97,8 +97,9 @@ func wearerOf(secret [32]byte) fact.WearerID {
 // Wearer returns the wearer with the given number.
 func (c *Crowd) Wearer(i int) fact.WearerID { return c.phones[i].wearer }
 
-// enrolAtOnce is how many wearers pair their pins at the same time.
-const enrolAtOnce = 16
+// enrolAtOnce is how many wearers pair their pins at the same time: a gateway writes what is asked of it at once together,
+// up to 1,000 facts.
+const enrolAtOnce = 1024
 
 func (c *Crowd) enrol(ctx context.Context) error {
 	for some := range slices.Chunk(c.phones, client.MaxRegister) {

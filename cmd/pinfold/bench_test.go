@@ -40,6 +40,25 @@ func BenchmarkWholePath(b *testing.B) {
 	b.ReportMetric(halves/seconds, "halves/s")
 }
 
+// BenchmarkPair registers and pairs the 20,000 pins of an opening morning through one gateway of `pinfold up`, over one
+// connection, as many at once as the crowd does. The pins share the machine.
+func BenchmarkPair(b *testing.B) {
+	const pins = 20_000
+	for b.Loop() {
+		b.StopTimer()
+		w := startUp(b, b.TempDir())
+		c := crowd.New(crowd.Config{Gateway: w.conn, Contacts: crowd.Contacts{People: pins}, Seed: 1})
+		b.StartTimer()
+		if _, err := c.Play(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		w.stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(pins*b.N)/b.Elapsed().Seconds(), "pairings/s")
+}
+
 // BenchmarkFold folds the conference's halves, which are in a log in memory, by the tap core into a view on disk.
 func BenchmarkFold(b *testing.B) {
 	contacts, _ := conference(b)

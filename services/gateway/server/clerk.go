@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -20,15 +23,34 @@ import (
 )
 
 // clerk writes the facts of a fenced family: each batch is decided on a state of the roster that nobody has changed
-// when it is stored.
+// when it is stored. One batch of this gateway is on its way at a time, the others would only be refused; what callers want
+// to write meanwhile goes into the next one together.
 type clerk struct {
 	log    eventlog.Log
 	runner *fold.Runner
 	family fact.Family
 	outage *outage
-	turn   chan struct{} // holds a token during a write: one of this gateway at a time, the others would only be refused
+	turn   chan struct{} // holds a token while a caller leads: it decides and appends for all who wait
 
-	largest int // batch that the server is known to take; guarded by turn
+	// Guarded by turn.
+	largest  int       // batch that the server is known to take
+	failures int       // in a row
+	resume   time.Time // nothing is decided before it
+
+	mu      sync.Mutex
+	waiting []*entry // in the order in which they came
+}
+
+// entry is what one caller wants to write. The fields below done are guarded by the clerk's mu.
+type entry struct {
+	ctx    context.Context //nolint:containedctx // of the caller
+	decide func(kv.Reader) ([]fact.Fact, error)
+	done   chan struct{} // closed when it is known what became of it
+
+	finished bool
+	seq      fact.Seq // of its last fact, or of the state on which it was decided
+	written  int      // facts so far
+	err      error    // why it failed, or while it is not finished why the last try did
 }
 
 func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family, logger *slog.Logger) *clerk {
@@ -58,69 +80,259 @@ func pauseAfter(failures int) time.Duration { return min(retryPause<<min(failure
 // Where the server takes no batch so large, the first of the facts are written, and the others decided anew on the state
 // that holds them: what comes before an error then stays written.
 func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (seq fact.Seq, written int, err error) {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return 0, 0, unavailable(ctx.Err())
-	}
-	defer func() { <-c.turn }()
-	for pause := retryPause; ; {
-		var fence, at fact.Seq
-		var facts []fact.Fact
-		err := c.runner.Query(func(seq fact.Seq, r view.Reader) (err error) {
-			at, fence = seq, gateway.LastOf(r, c.family)
-			facts, err = decide(r)
-			return err
-		})
-		if err != nil || len(facts) == 0 {
-			return max(at, seq), written, err
-		}
-		now := facts[:min(len(facts), c.largest)]
-		last, err := appendBatch(ctx, c.log, batch(now, map[fact.Family]fact.Seq{c.family: fence}))
-		switch {
-		case err == nil:
-			c.outage.works()
-			seq, written, pause = last, written+len(now), retryPause
-			if err := c.runner.Wait(ctx, last); err != nil || len(now) == len(facts) {
-				return seq, written, unavailable(err)
-			}
-		case errors.Is(err, eventlog.ErrRefused) && len(now) > 1:
-			c.largest = len(now) / 2
-			c.outage.failed(fmt.Errorf("%d facts: %w", len(now), err))
+	e := c.join(ctx, decide)
+	for {
+		select {
+		case <-e.done:
+			return c.leave(e)
 		default:
-			if err := c.afterFailure(ctx, err, pause); err != nil {
-				return seq, written, err
-			}
-			pause = min(2*pause, maxPause)
+		}
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+			return c.leave(e)
+		case c.turn <- struct{}{}:
+			c.lead(ctx)
+			<-c.turn
 		}
 	}
 }
 
-// afterFailure folds what made the log refuse a write, if that was it, so that the next one is decided on it.
-func (c *clerk) afterFailure(ctx context.Context, err error, pause time.Duration) error {
+func (c *clerk) join(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) *entry {
+	e := &entry{ctx: ctx, decide: decide, done: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = append(c.waiting, e)
+	return e
+}
+
+// leave takes an entry out and returns what became of it. One that is not finished was given up by its caller.
+func (c *clerk) leave(e *entry) (seq fact.Seq, written int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.waiting, e)
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	if e.finished {
+		return e.seq, e.written, e.err
+	}
+	if e.err != nil {
+		return e.seq, e.written, unavailable(e.err)
+	}
+	return e.seq, e.written, unavailable(e.ctx.Err())
+}
+
+// unfinished returns the entries that are to be decided.
+func (c *clerk) unfinished() []*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.waiting), func(e *entry) bool { return e.finished || e.ctx.Err() != nil })
+}
+
+// finish tells the entries what became of them, if they were not told before.
+func (c *clerk) finish(entries []*entry, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range entries {
+		if !e.finished {
+			e.finished, e.err = true, err
+			close(e.done)
+		}
+	}
+}
+
+// lead decides what waits on one state of the roster, and appends it as one batch.
+func (c *clerk) lead(ctx context.Context) {
+	if !sleepUntil(ctx, c.resume) {
+		return
+	}
+	g, err := c.gather(c.unfinished())
+	if err != nil || len(g.facts) == 0 {
+		return
+	}
+	ctx, stop := whileAny(ctx, g.entries)
+	defer stop()
+	last, err := appendBatch(ctx, c.log, batch(g.facts, map[fact.Family]fact.Seq{c.family: g.fence}))
+	switch {
+	case err == nil:
+		c.outage.works()
+		c.failures = 0
+		whole := c.stored(g, last)
+		if err := c.runner.Wait(ctx, last); err != nil {
+			c.finish(g.entries, unavailable(err))
+		}
+		c.finish(whole, nil)
+	case errors.Is(err, eventlog.ErrRefused) && len(g.facts) > 1:
+		c.largest = len(g.facts) / 2
+		c.outage.failed(fmt.Errorf("%d facts: %w", len(g.facts), err))
+	default:
+		c.afterFailure(ctx, g, err)
+	}
+}
+
+// group is what is appended as one batch: the facts of several callers, none of whom would decide otherwise for the facts
+// of the others.
+type group struct {
+	fence   fact.Seq // of the family in the state on which they decided
+	facts   []fact.Fact
+	entries []*entry
+	parts   []int // for each of the entries, how many of the facts are its
+	short   bool  // the only entry has more facts than one batch takes
+	pins    map[fact.PinID]bool
+	closed  bool // it takes nothing more
+}
+
+// gather lets the entries decide, in their order, and groups their facts. What is refused, or has nothing to write, is
+// finished: it was decided on what is stored.
+func (c *clerk) gather(waiting []*entry) (*group, error) {
+	g := &group{pins: map[fact.PinID]bool{}}
+	err := c.runner.Query(func(at fact.Seq, r view.Reader) error {
+		g.fence = gateway.LastOf(r, c.family)
+		for _, e := range waiting {
+			facts, err := e.decide(r)
+			switch {
+			case err != nil || len(facts) == 0:
+				c.mu.Lock()
+				e.seq = max(e.seq, at)
+				c.mu.Unlock()
+				c.finish([]*entry{e}, err)
+			default:
+				g.add(e, facts, c.largest)
+			}
+			if g.closed {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		c.finish(waiting, err)
+	}
+	return g, err
+}
+
+// add takes in an entry with its facts, unless they do not fit, or may depend on what is in the group: then it waits for
+// the state that holds that. Of two callers who name the same pin, the second so learns what became of the first.
+func (g *group) add(e *entry, facts []fact.Fact, largest int) {
+	if len(g.entries) > 0 && len(g.facts)+len(facts) > largest {
+		g.closed = true
+		return
+	}
+	pins := make([]fact.PinID, 0, len(facts))
+	for _, f := range facts {
+		pin, one := pinOf(f)
+		switch {
+		case g.pins[pin]:
+			return
+		case !one:
+			g.closed = true // it goes alone
+		}
+		pins = append(pins, pin)
+	}
+	if g.closed && len(g.entries) > 0 {
+		return
+	}
+	for _, pin := range pins {
+		g.pins[pin] = true
+	}
+	n := min(len(facts), largest)
+	g.short = n < len(facts)
+	g.facts, g.entries, g.parts = append(g.facts, facts[:n]...), append(g.entries, e), append(g.parts, n)
+}
+
+// pinOf returns the one pin that the fact is about, and whether it is about one only.
+func pinOf(f fact.Fact) (fact.PinID, bool) {
+	switch f := f.(type) {
+	case fact.PinRegistered:
+		return f.Key.PinID(), true
+	case fact.PinPaired:
+		return f.Proof.Pin, true
+	}
+	return fact.PinID{}, false
+}
+
+// stored notes that the group is stored, its last fact at the sequence, and returns the entries with nothing left to write.
+func (c *clerk) stored(g *group, last fact.Seq) (whole []*entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := last - fact.Seq(len(g.facts))
+	for i, e := range g.entries {
+		at += fact.Seq(g.parts[i])
+		e.seq, e.err = at, nil
+		e.written += g.parts[i]
+	}
+	if g.short {
+		return nil
+	}
+	return g.entries
+}
+
+// afterFailure folds what made the log refuse a group, if that was it, so that the next one is decided on it.
+func (c *clerk) afterFailure(ctx context.Context, g *group, err error) {
 	if !errors.Is(err, eventlog.ErrConflict) { // another gateway was first: that is no failure
 		c.outage.failed(err)
 	}
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
-		return serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_LOG_FULL, "%v", err)
-	case errors.Is(err, eventlog.ErrRefused):
-		c.largest = eventlog.MaxBatch // it was not the number of facts
-		return serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_LOG_UNAVAILABLE, "%v", err)
+		c.finish(g.entries, serve.Errorf(codes.ResourceExhausted, gatewayv1.Reason_REASON_LOG_FULL, "%v", err))
+		return
+	case errors.Is(err, eventlog.ErrRefused): // one fact by itself: so it is not their number, and would be each other one too
+		c.largest = eventlog.MaxBatch
+		c.finish(c.unfinished(), serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_LOG_UNAVAILABLE, "%v", err))
+		return
 	case errors.Is(err, eventlog.ErrConflict), errors.Is(err, eventlog.ErrUnanswered), errors.Is(err, eventlog.ErrNotStored):
 	default:
-		return unavailable(err)
+		c.finish(g.entries, unavailable(err))
+		return
 	}
+	c.mu.Lock()
+	for _, e := range g.entries {
+		e.err = err
+	}
+	c.mu.Unlock()
 	if last, ok, err := c.log.LastOf(ctx, c.family); err == nil && ok {
 		if err := c.runner.Wait(ctx, last.Seq); err != nil {
-			return unavailable(err)
+			c.finish(g.entries, unavailable(err))
+			return
 		}
 	}
+	c.resume = time.Now().Add(pauseAfter(c.failures))
+	c.failures++
+}
+
+// whileAny returns a context that ends when those of all the entries have ended.
+func whileAny(ctx context.Context, entries []*entry) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var left atomic.Int64
+	left.Store(int64(len(entries)))
+	stops := make([]func() bool, len(entries))
+	for i, e := range entries {
+		stops[i] = context.AfterFunc(e.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}
+
+// sleepUntil waits until then, and returns false if the context ends first.
+func sleepUntil(ctx context.Context, then time.Time) bool {
+	d := time.Until(then)
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(pause):
-		return nil
+	case <-timer.C:
+		return true
 	case <-ctx.Done():
-		return unavailable(err)
+		return false
 	}
 }
 
