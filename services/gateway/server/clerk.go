@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,9 @@ import (
 
 // clerk writes the facts of a fenced family: each batch is decided on a state of the roster that nobody has changed
 // when it is stored. One batch of this gateway is on its way at a time, the others would only be refused; what callers want
-// to write meanwhile goes into the next one together.
+// to write meanwhile goes into the next one together. That one does not wait for the gateway's fold: behind a batch of its own
+// the family holds nothing else that the clerk has not folded, or the fence would have refused it, so what is about other
+// pins is decided on the older state as on the newer one.
 type clerk struct {
 	log    eventlog.Log
 	runner *fold.Runner
@@ -33,9 +36,11 @@ type clerk struct {
 	turn   chan struct{} // holds a token while a caller leads: it decides and appends for all who wait
 
 	// Guarded by turn.
-	largest  int       // batch that the server is known to take
-	failures int       // in a row
-	resume   time.Time // nothing is decided before it
+	largest  int                     // batch that the server is known to take
+	failures int                     // in a row
+	resume   time.Time               // nothing is decided before it
+	last     fact.Seq                // of the newest batch, if nothing has failed since; else 0
+	ahead    map[fact.PinID]fact.Seq // what the batches up to it are about, as far as it is not folded
 
 	mu      sync.Mutex
 	waiting []*entry // in the order in which they came
@@ -56,6 +61,7 @@ type entry struct {
 func newClerk(log eventlog.Log, runner *fold.Runner, family fact.Family, logger *slog.Logger) *clerk {
 	return &clerk{
 		log: log, runner: runner, family: family, turn: make(chan struct{}, 1), largest: eventlog.MaxBatch,
+		ahead: map[fact.PinID]fact.Seq{},
 		outage: &outage{
 			logger: logger, what: "facts of " + string(family) + " are not known to be stored",
 			over: "facts of " + string(family) + " are stored again",
@@ -81,16 +87,26 @@ func pauseAfter(failures int) time.Duration { return min(retryPause<<min(failure
 // that holds them: what comes before an error then stays written.
 func (c *clerk) write(ctx context.Context, decide func(kv.Reader) ([]fact.Fact, error)) (seq fact.Seq, written int, err error) {
 	e := c.join(ctx, decide)
+	c.await(ctx, e)
+	seq, written, err = c.leave(e)
+	if err == nil {
+		err = unavailable(c.runner.Wait(ctx, seq))
+	}
+	return seq, written, err
+}
+
+// await returns when the entry is finished, or the context has ended. It leads whenever nobody else does.
+func (c *clerk) await(ctx context.Context, e *entry) {
 	for {
 		select {
 		case <-e.done:
-			return c.leave(e)
+			return
 		default:
 		}
 		select {
 		case <-e.done:
 		case <-ctx.Done():
-			return c.leave(e)
+			return
 		case c.turn <- struct{}{}:
 			c.lead(ctx)
 			<-c.turn
@@ -146,6 +162,10 @@ func (c *clerk) lead(ctx context.Context) {
 		return
 	}
 	g, err := c.gather(c.unfinished())
+	if err == nil && g.folds < c.last && (g.alone || g.waits && len(g.facts) == 0) {
+		_ = c.runner.Wait(ctx, c.last) // or the caller has gone, and another leads
+		return
+	}
 	if err != nil || len(g.facts) == 0 {
 		return
 	}
@@ -156,11 +176,10 @@ func (c *clerk) lead(ctx context.Context) {
 	case err == nil:
 		c.outage.works()
 		c.failures = 0
-		whole := c.stored(g, last)
-		if err := c.runner.Wait(ctx, last); err != nil {
-			c.finish(g.entries, unavailable(err))
+		c.finish(c.stored(g, last), nil)
+		if c.last = last; g.alone && c.runner.Wait(ctx, last) != nil {
+			c.fallBack()
 		}
-		c.finish(whole, nil)
 	case errors.Is(err, eventlog.ErrRefused) && len(g.facts) > 1:
 		c.largest = len(g.facts) / 2
 		c.outage.failed(fmt.Errorf("%d facts: %w", len(g.facts), err))
@@ -172,13 +191,16 @@ func (c *clerk) lead(ctx context.Context) {
 // group is what is appended as one batch: the facts of several callers, none of whom would decide otherwise for the facts
 // of the others.
 type group struct {
-	fence   fact.Seq // of the family in the state on which they decided
+	folds   fact.Seq // of the state on which they decided
+	fence   fact.Seq // of the family
 	facts   []fact.Fact
 	entries []*entry
-	parts   []int // for each of the entries, how many of the facts are its
-	short   bool  // the only entry has more facts than one batch takes
-	pins    map[fact.PinID]bool
-	closed  bool // it takes nothing more
+	parts   []int               // for each of the entries, how many of the facts are its
+	short   bool                // the only entry has more facts than one batch takes
+	pins    map[fact.PinID]bool // that what else is decided must not be about
+	waits   bool                // somebody waits for what is in it or ahead of the fold
+	alone   bool                // it may be about everything
+	closed  bool                // it takes nothing more
 }
 
 // gather lets the entries decide, in their order, and groups their facts. What is refused, or has nothing to write, is
@@ -186,7 +208,11 @@ type group struct {
 func (c *clerk) gather(waiting []*entry) (*group, error) {
 	g := &group{pins: map[fact.PinID]bool{}}
 	err := c.runner.Query(func(at fact.Seq, r view.Reader) error {
-		g.fence = gateway.LastOf(r, c.family)
+		g.folds, g.fence = at, max(gateway.LastOf(r, c.family), c.last)
+		maps.DeleteFunc(c.ahead, func(_ fact.PinID, seq fact.Seq) bool { return seq <= at })
+		for pin := range c.ahead {
+			g.pins[pin] = true
+		}
 		for _, e := range waiting {
 			facts, err := e.decide(r)
 			switch {
@@ -222,15 +248,17 @@ func (g *group) add(e *entry, facts []fact.Fact, largest int) {
 		pin, one := pinOf(f)
 		switch {
 		case g.pins[pin]:
+			g.waits = true
 			return
 		case !one:
-			g.closed = true // it goes alone
+			g.closed = true
 		}
 		pins = append(pins, pin)
 	}
 	if g.closed && len(g.entries) > 0 {
 		return
 	}
+	g.alone = g.closed
 	for _, pin := range pins {
 		g.pins[pin] = true
 	}
@@ -250,10 +278,16 @@ func pinOf(f fact.Fact) (fact.PinID, bool) {
 	return fact.PinID{}, false
 }
 
-// stored notes that the group is stored, its last fact at the sequence, and returns the entries with nothing left to write.
+// stored notes that the group is stored, its last fact at the sequence, and returns the entries with nothing left to write:
+// their callers wait until it is folded.
 func (c *clerk) stored(g *group, last fact.Seq) (whole []*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, f := range g.facts {
+		if pin, one := pinOf(f); one {
+			c.ahead[pin] = last
+		}
+	}
 	at := last - fact.Seq(len(g.facts))
 	for i, e := range g.entries {
 		at += fact.Seq(g.parts[i])
@@ -268,6 +302,7 @@ func (c *clerk) stored(g *group, last fact.Seq) (whole []*entry) {
 
 // afterFailure folds what made the log refuse a group, if that was it, so that the next one is decided on it.
 func (c *clerk) afterFailure(ctx context.Context, g *group, err error) {
+	c.fallBack()
 	if !errors.Is(err, eventlog.ErrConflict) { // another gateway was first: that is no failure
 		c.outage.failed(err)
 	}
@@ -297,6 +332,12 @@ func (c *clerk) afterFailure(ctx context.Context, g *group, err error) {
 	}
 	c.resume = time.Now().Add(pauseAfter(c.failures))
 	c.failures++
+}
+
+// fallBack lets the next batch be fenced by what is folded, and by nothing that is known beside it.
+func (c *clerk) fallBack() {
+	c.last = 0
+	clear(c.ahead)
 }
 
 // whileAny returns a context that ends when those of all the entries have ended.
