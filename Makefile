@@ -88,8 +88,9 @@ firmware-test: firmware-units firmware-e2e ## all tests of the pin
 firmware-units: firmware ## the pin's units under sanitizers, every power cut of a day, C against Go with fuzzing for FUZZTIME
 	$(FIRMWARE) test core-test art-test cpin-test cpin-fuzz FUZZTIME=$(FUZZTIME)
 
-firmware-e2e: firmware ## pins natively and under QEMU, with bridges and a gateway; hostile bytes for HOSTILE, SEED=n the same again
+firmware-e2e: firmware ## pins natively and under QEMU, with bridges and a gateway, also as the README has them; hostile bytes for HOSTILE, SEED=n the same again
 	go test -tags firmware -timeout 40m -count 1 ./firmware/e2e -hostile $(HOSTILE) -seed $(SEED)
+	go test -tags firmware -count 1 -run 'TestDocuments/README' ./docs
 
 firmware-size: ## what the image takes, checked against the limits, and that it is the same wherever it is built
 	$(FIRMWARE) m4 size reproducible

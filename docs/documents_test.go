@@ -71,6 +71,7 @@ type step struct {
 	command string
 	prints  string // pattern of what it prints; "" = not said
 	code    int
+	pins    bool // pins run in its block
 }
 
 var exitCodeComment = regexp.MustCompile(`# .*\bexit code (\d+)\b`)
@@ -81,6 +82,9 @@ func (s *step) program() bool {
 	return strings.HasSuffix(strings.TrimSpace(command), "&")
 }
 
+// runsPins finds commands that need the firmware built.
+var runsPins = regexp.MustCompile(`(?m)^pinfold (pin|bridge) `)
+
 // stepsOf returns the commands of a document.
 func stepsOf(t *testing.T, document string) (all []step) {
 	t.Helper()
@@ -90,7 +94,7 @@ func stepsOf(t *testing.T, document string) (all []step) {
 		case "sh":
 			line := b.line
 			for command := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", "\\\x00")) {
-				s := step{line: line, command: strings.TrimSpace(strings.ReplaceAll(command, "\x00", "\n"))}
+				s := step{line: line, command: strings.TrimSpace(strings.ReplaceAll(command, "\x00", "\n")), pins: runsPins.MatchString(b.text)}
 				line += 1 + strings.Count(command, "\x00")
 				if s.command == "" || strings.HasPrefix(s.command, "#") {
 					continue
@@ -189,7 +193,7 @@ func here(text string) string {
 	return text
 }
 
-// TestDocuments runs every document.
+// TestDocuments runs every document. What runs pins needs the firmware built, and the build tag firmware.
 func TestDocuments(t *testing.T) {
 	dir := t.TempDir()
 	install := exec.Command("bash", "-c", installCommand)
@@ -205,6 +209,9 @@ func TestDocuments(t *testing.T) {
 			for _, s := range stepsOf(t, readText(t, path)) {
 				if s.checkout() {
 					s.standsInCheckout(t)
+					continue
+				}
+				if s.pins && !withFirmware {
 					continue
 				}
 				if err := run.do(s); err != nil {

@@ -1,0 +1,5 @@
+//go:build firmware
+
+package docs_test
+
+const withFirmware = true
