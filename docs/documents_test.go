@@ -230,49 +230,97 @@ func (s *step) checkout() bool {
 	return strings.HasPrefix(s.command, "make ") || strings.HasPrefix(s.command, "go ")
 }
 
-var benchCommand = regexp.MustCompile(`^go test .*-bench '?([^' ]+)'? .*?(\./\S+)$`)
-
-// standsInCheckout checks that a command that this test does not run is run by .ci/run or before a release, or names a
-// benchmark that there is.
+// standsInCheckout checks that a command that this test does not run is run by .ci/run or before a release, or names tests
+// and benchmarks that there are.
 func (s *step) standsInCheckout(t *testing.T) {
 	t.Helper()
 	command, _, _ := strings.Cut(s.command, " #")
 	command = strings.TrimSpace(command)
-	scripts := readText(t, "../.ci/run") + readText(t, "../Makefile")
-	if bench := benchCommand.FindStringSubmatch(command); bench != nil {
-		if !hasBenchmark(t, bench[1], bench[2]) {
-			t.Errorf("line %d: %s: there is no such benchmark", s.line, command)
+	scripts := readText(t, "../.ci/run") + readText(t, "../Makefile") + readText(t, "../firmware/Makefile") + readText(t, "../firmware/art.mk")
+	if strings.HasPrefix(command, "go test ") {
+		if err := tests(command); err != nil {
+			t.Errorf("line %d: %s: %v", s.line, command, err)
 		}
-	} else if target, ok := strings.CutPrefix(command, "make "); ok {
-		words := strings.FieldsFunc(target, func(r rune) bool { return r == ' ' })
-		name := words[0]
-		if name == "-C" {
-			name = words[2]
+		return
+	}
+	run := command == installCommand || strings.Contains(scripts, "cd .. && "+command) || strings.Contains(scripts, command)
+	if made := strings.Fields(command); made[0] == "make" {
+		target := slices.DeleteFunc(made[1:], func(word string) bool {
+			return word == "-C" || word == "firmware" && len(made) > 2 || strings.Contains(word, "=")
+		})
+		run = len(target) > 0
+		for _, name := range target {
+			run = run && regexp.MustCompile(`(?m)^([\w-]+ )*`+regexp.QuoteMeta(name)+`\b.*:`).MatchString(scripts)
 		}
-		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(scripts) {
-			t.Errorf("line %d: %s: nothing runs it", s.line, command)
-		}
-	} else if command != installCommand && !strings.Contains(scripts, command) {
+	}
+	if !run {
 		t.Errorf("line %d: %s: nothing runs it", s.line, command)
 	}
 }
 
-// hasBenchmark looks for a benchmark in the source of a package.
-func hasBenchmark(t *testing.T, pattern, folder string) bool {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
+// tests returns an error unless each pattern of a go test command matches a test or a benchmark of its package.
+func tests(command string) error {
+	words := strings.Fields(strings.ReplaceAll(command, "'", ""))
+	folder := words[len(words)-1]
+	for _, w := range words {
+		if strings.HasPrefix(w, "./") {
+			folder = w
+		}
 	}
-	name, _, _ := strings.Cut(pattern, "/")
+	files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("no tests in %s (%w)", folder, err)
+	}
+	var functions []string
 	for _, path := range files {
-		for _, f := range regexp.MustCompile(`(?m)^func (Benchmark\w+)`).FindAllStringSubmatch(readText(t, path), -1) {
-			if regexp.MustCompile(name).MatchString(f[1]) {
-				return true
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, f := range regexp.MustCompile(`(?m)^func (?:Test|Benchmark)(\w+)|flag\.\w+\("(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+			functions = append(functions, f[1])
+		}
+	}
+	for i, w := range words[:len(words)-1] {
+		if w != "-run" && w != "-bench" || words[i+1] == "^$" {
+			continue
+		}
+		name, _, _ := strings.Cut(words[i+1], "/")
+		pattern := regexp.MustCompile(regexp.MustCompile(`Test|Benchmark|\$`).ReplaceAllString(name, ""))
+		if !slices.ContainsFunc(functions, func(f string) bool { return pattern.MatchString(f) }) {
+			return fmt.Errorf("nothing in %s is called %s", folder, words[i+1])
+		}
+	}
+	return nil
+}
+
+// TestNothingElse: no command stands outside the blocks that are run, and each go test in the text is one that there is.
+func TestNothingElse(t *testing.T) {
+	command := regexp.MustCompile(`^(?:\$ )?(?:\w+=\S+ )*(?:pinfold|make|go|grpcurl|curl|nats|docker)(?: |$)`)
+	for _, path := range documents(t) {
+		text := readText(t, path)
+		for _, b := range blocks(t, text) {
+			for line := range strings.Lines(b.text) {
+				if b.mark != "sh" && b.mark != "text" && command.MatchString(strings.TrimSpace(line)) {
+					t.Errorf("%s:%d: %q is not run: mark the block sh", path, b.line, line)
+				}
+			}
+		}
+		fenced := false
+		for i, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "```") {
+				fenced = !fenced
+			}
+			if indented, ok := strings.CutPrefix(line, "    "); ok && !fenced && command.MatchString(indented) {
+				t.Errorf("%s:%d: %q is not run: put it into a block marked sh", path, i+1, line)
+			}
+		}
+		for _, quoted := range regexp.MustCompile("`(go test [^`]+)`").FindAllStringSubmatch(text, -1) {
+			if err := tests(quoted[1]); err != nil {
+				t.Errorf("%s: %s: %v", path, quoted[1], err)
 			}
 		}
 	}
-	return false
 }
 
 // documents returns the path of every document of the repository.
