@@ -101,27 +101,33 @@ func (c *Crowd) Wearer(i int) fact.WearerID { return c.phones[i].wearer }
 // up to 1,000 facts.
 const enrolAtOnce = 1024
 
+// enrol registers the pins, and lets those that are registered be paired meanwhile.
 func (c *Crowd) enrol(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(enrolAtOnce)
+	var paired atomic.Int64
+	var err error
 	for some := range slices.Chunk(c.phones, client.MaxRegister) {
 		var keys []client.PublicKey
 		for _, p := range some {
 			keys = append(keys, p.pin.Key())
 		}
-		if err := client.Persist(ctx, func(ctx context.Context) error { return c.gateway.Register(ctx, keys...) }, c.config.Failed); err != nil {
-			return fmt.Errorf("register pins: %w", err)
+		if err = client.Persist(ctx, func(ctx context.Context) error { return c.gateway.Register(ctx, keys...) }, c.config.Failed); err != nil {
+			err = fmt.Errorf("register pins: %w", err)
+			break
+		}
+		for _, p := range some {
+			group.Go(func() error {
+				err := p.pair(ctx, c.gateway)
+				if n := paired.Add(1); err == nil && c.config.Enrolled != nil {
+					c.config.Enrolled(int(n), len(c.phones))
+				}
+				return err
+			})
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(enrolAtOnce)
-	var paired atomic.Int64
-	for _, p := range c.phones {
-		group.Go(func() error {
-			err := p.pair(ctx, c.gateway)
-			if n := paired.Add(1); err == nil && c.config.Enrolled != nil {
-				c.config.Enrolled(int(n), len(c.phones))
-			}
-			return err
-		})
+	if failed := group.Wait(); failed != nil {
+		return failed // then registering ended because of it
 	}
-	return group.Wait()
+	return err
 }
