@@ -210,21 +210,22 @@ func (c *capacity) read(t *testing.T, people *crowd.Crowd) {
 			return err
 		}},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		var done atomic.Int64
 		var readers sync.WaitGroup
+		began := time.Now()
 		for range 16 {
 			readers.Go(func() {
-				for i := done.Add(1); read.call(ctx, people.Wearer(int(i)%*capacityPeople).String()) == nil; i = done.Add(1) {
+				for time.Since(began) < 3*time.Second {
+					i := int(done.Add(1))
+					if err := read.call(t.Context(), people.Wearer(i%*capacityPeople).String()); err != nil {
+						t.Errorf("%s: %v", read.what, err)
+						return
+					}
 				}
 			})
 		}
 		readers.Wait()
-		if ctx.Err() == nil {
-			t.Errorf("reads of %s failed", read.what)
-		}
-		cancel()
-		c.add("gateway: "+read.what+" by 16 readers at once", "%.0f reads/s", float64(done.Load())/3)
+		c.add("gateway: "+read.what+" by 16 readers at once", "%.0f reads/s", float64(done.Load())/time.Since(began).Seconds())
 	}
 }
 
