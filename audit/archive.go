@@ -174,7 +174,7 @@ func (w *Writer) write(m eventlog.Message) error {
 	case m.Seq != w.next:
 		return fmt.Errorf("archive: sequence %d: want %d, the next", m.Seq, w.next)
 	case !known:
-		return fmt.Errorf("archive: sequence %d: unknown family %q", m.Seq, m.Family)
+		return fmt.Errorf("archive: sequence %d: unknown family %.80q", m.Seq, m.Family)
 	case len(m.Payload) > maxPayload:
 		return fmt.Errorf("archive: sequence %d: payload of %d bytes: want at most %d", m.Seq, len(m.Payload), maxPayload)
 	}

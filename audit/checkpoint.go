@@ -29,7 +29,7 @@ type kept struct {
 func newKept(games string, list []merkle.Checkpoint, out *findings) (kept, error) {
 	for _, c := range list {
 		if c.Games != games {
-			return kept{}, fmt.Errorf("checkpoint of %d facts: it is of the Games %q: want %q", c.Size, c.Games, games)
+			return kept{}, fmt.Errorf("checkpoint of %d facts: it is of the Games %.80q: want %.80q", c.Size, c.Games, games)
 		}
 	}
 	list = slices.Clone(list)

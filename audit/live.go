@@ -26,7 +26,7 @@ func checkServices(views []ViewDigest) error {
 	known := []string{tap.Core{}.Name(), rewards.Core{}.Name(), steps.Core{}.Name(), gateway.Core{}.Name()}
 	for _, d := range views {
 		if !slices.Contains(known, d.Service) {
-			return fmt.Errorf("digest of a view at sequence %d: service %q: want one of %q", d.Seq, d.Service, known)
+			return fmt.Errorf("digest of a view at sequence %d: service %.80q: want one of %.80q", d.Seq, d.Service, known)
 		}
 	}
 	return nil

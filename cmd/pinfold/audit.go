@@ -200,7 +200,7 @@ func (s *session) factsBar(what string, total fact.Seq) func(done int) {
 	if !s.terminal() {
 		return nil
 	}
-	bar := progressbar.NewOptions64(int64(total), progressbar.OptionSetWriter(s.stderr), progressbar.OptionShowCount(),
+	bar := progressbar.NewOptions64(int64(total), progressbar.OptionSetWriter(s.screen), progressbar.OptionShowCount(),
 		progressbar.OptionSetDescription(what), progressbar.OptionShowIts(), progressbar.OptionSetItsString("facts"),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	return func(done int) { _ = bar.Set(done) }

@@ -41,7 +41,7 @@ func (f awardFlags) award() (w fact.WearerID, what evidence.Award, err error) {
 		return w, what, err
 	}
 	if f.Medal != "" && what.Medal == 0 {
-		return w, what, fmt.Errorf("--medal %q: want bronze, silver or gold", f.Medal)
+		return w, what, fmt.Errorf("--medal %.80q: want bronze, silver or gold", f.Medal)
 	}
 	return w, what, nil
 }

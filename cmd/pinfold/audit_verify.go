@@ -20,13 +20,13 @@ import (
 type auditVerifyCommand struct {
 	sourceFlags
 	scratchFlags
-	Roster     string   `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." env:"-" type:"existingfile" placeholder:"FILE"`
-	Rules      []string `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
-	Unfinished bool     `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so." env:"-"`
-	Checkpoint []string `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
-	Key        keyFlag  `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." placeholder:"KEY"`
-	Admin      []string `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
-	Workers    int      `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
+	Roster     string      `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." env:"-" type:"existingfile" placeholder:"FILE"`
+	Rules      []string    `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
+	Unfinished bool        `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so." env:"-"`
+	Checkpoint []string    `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
+	Key        keyFlag     `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." placeholder:"KEY"`
+	Admin      []string    `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
+	Workers    workerCount `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
 }
 
 // Validate implements kong.Validatable.
@@ -58,7 +58,7 @@ type verified struct {
 
 // Run prints the report and returns a *brokenError unless the log is clean.
 func (c *auditVerifyCommand) Run(s *session) error {
-	options := audit.Options{Workers: c.Workers, Unfinished: c.Unfinished || c.File == "", Scratch: c.Scratch}
+	options := audit.Options{Workers: int(c.Workers), Unfinished: c.Unfinished || c.File == "", Scratch: c.Scratch}
 	var err error
 	if c.Roster != "" {
 		if options.Factory, err = readFactory(c.Roster); err != nil {

@@ -40,8 +40,8 @@ func (f crowdFlags) Validate() error {
 	if f.Times < 1 || f.Times > 100 {
 		return fmt.Errorf("--times=%d: want 1 to 100", f.Times)
 	}
-	if f.Speed < 0 {
-		return fmt.Errorf("--speed=%v: want 0 or more", f.Speed)
+	if !(f.Speed >= 0 && f.Speed <= 1_000_000) { // NaN is neither
+		return fmt.Errorf("--speed=%v: want 0 to 1000000", f.Speed)
 	}
 	return nil
 }
@@ -72,13 +72,13 @@ func (c *crowdCommand) Run(s *session) error {
 
 // terminal reports whether standard error is a terminal.
 func (s *session) terminal() bool {
-	f, ok := s.stderr.(*os.File)
+	f, ok := s.screen.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // terminalSize returns the columns and rows of standard error; 0 where they are not known.
 func (s *session) terminalSize() (columns, rows int) {
-	f, ok := s.stderr.(*os.File)
+	f, ok := s.screen.(*os.File)
 	if !ok {
 		return 0, 0
 	}
@@ -94,7 +94,7 @@ func (s *session) bar() func(answered, total int) {
 	if !s.terminal() {
 		return nil
 	}
-	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.stderr), progressbar.OptionShowCount(),
+	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(s.screen), progressbar.OptionShowCount(),
 		progressbar.OptionSetDescription("statements"), progressbar.OptionShowIts(), progressbar.OptionSetItsString("statements"),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	var once sync.Once

@@ -81,7 +81,7 @@ func (c *demoCommand) show(ctx context.Context, s *session, gateway string, cont
 	picture := &show{gateway: gatewayv1.NewGatewayServiceClient(conn), w: s.stderr, began: time.Now()}
 	picture.people.Store(int64(contacts.People))
 	if s.terminal() && s.output == "table" && os.Getenv("TERM") != "dumb" {
-		picture.size = s.terminalSize
+		picture.size, picture.w = s.terminalSize, s.screen
 	}
 	showing, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

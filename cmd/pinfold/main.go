@@ -89,6 +89,7 @@ type session struct {
 	ctx    context.Context //nolint:containedctx // it lives as long as the command
 	stdout io.Writer
 	stderr io.Writer
+	screen io.Writer // standard error as it is, for what draws on a terminal and prints nothing that came from outside
 	output string
 	logger *slog.Logger
 
@@ -99,9 +100,9 @@ type session struct {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var cli CLI
 	exited := -1
-	parser, err := kong.New(&cli, kong.Name("pinfold"), kong.Description(description), kong.DefaultEnvars("PINFOLD"),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		variables())
+	raw := stderr
+	stdout, stderr = &plainWriter{to: stdout}, &plainWriter{to: stderr}
+	parser, err := newParser(&cli, stdout, stderr, func(code int) { exited = code })
 	if err != nil {
 		fmt.Fprintln(stderr, "pinfold:", err)
 		return exitFailed
@@ -124,7 +125,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cli.LogLevel)) // one of the enum
 	s := &session{
-		ctx: ctx, stdout: stdout, stderr: stderr, output: cli.Output,
+		ctx: ctx, stdout: stdout, stderr: stderr, screen: raw, output: cli.Output,
 		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 	work := func() error { return command.Run(s, parser) }
@@ -140,6 +141,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitCode(err)
 	}
 	return exitOK
+}
+
+func newParser(cli *CLI, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(cli, kong.Name("pinfold"), kong.Description(description), kong.DefaultEnvars("PINFOLD"),
+		kong.Writers(stdout, stderr), kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), variables())
 }
 
 // variables are the defaults that the flags name.

@@ -59,7 +59,7 @@ func keyText(textOrName string) (string, error) {
 	// A key begins with pinfold/, and the binary is called pinfold: hence ENOTDIR. All keys hold a plus.
 	key := strings.TrimSpace(textOrName)
 	if !strings.Contains(key, "+") {
-		return "", fmt.Errorf("--checkpoint-key: there is no file %q, nor is that a public key: want name+hash+key, as it was generated", textOrName)
+		return "", fmt.Errorf("--checkpoint-key: there is no file %.80q, nor is that a public key: want name+hash+key, as it was generated", textOrName)
 	}
 	if _, err := parseKeys(key, ""); err != nil {
 		return "", fmt.Errorf("--checkpoint-key: there is no such file, nor is it a public key: %w", err)

@@ -129,14 +129,14 @@ func (c *stepsCommand) Run(s *session) error {
 
 // gatewayFlags are those of a gateway, wherever the log is.
 type gatewayFlags struct {
-	Listen    string        `help:"Address of the public gRPC API; loopback only." default:"127.0.0.1:7400"`
-	Rules     rulesFile     `help:"File of the rules to be in force, as docs/rules.md describes one. In a new log the default is Tokyo 2020; a log that has others in force refuses." type:"existingfile" placeholder:"FILE"`
-	Tolerance time.Duration `help:"How far ahead of the gateway's a pin's clock may be." default:"${tolerance}"`
-	PinRate   float64       `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
-	PinBurst  int           `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
+	Listen    string    `help:"Address of the public gRPC API; loopback only." default:"127.0.0.1:7400"`
+	Rules     rulesFile `help:"File of the rules to be in force, as docs/rules.md describes one. In a new log the default is Tokyo 2020; a log that has others in force refuses." type:"existingfile" placeholder:"FILE"`
+	Tolerance tolerance `help:"How far ahead of the gateway's a pin's clock may be." default:"${tolerance}"`
+	PinRate   rate      `help:"Statements a second that are taken of one pin, in the long run." default:"${pin_rate}"`
+	PinBurst  burst     `help:"Statements that are taken of one pin at once." default:"${pin_burst}"`
 
-	CallerRate  float64 `help:"Bad signatures a second that are looked at from one connection, in the long run." default:"${caller_rate}"`
-	CallerBurst int     `help:"Bad signatures that are looked at from one connection at once." default:"${caller_burst}"`
+	CallerRate  rate  `help:"Bad signatures a second that are looked at from one connection, in the long run." default:"${caller_rate}"`
+	CallerBurst burst `help:"Bad signatures that are looked at from one connection at once." default:"${caller_burst}"`
 
 	CheckpointEvery factCount `help:"Facts from one checkpoint that the gateway signs unasked to the next." default:"${checkpoint_every}"`
 }
@@ -154,6 +154,66 @@ type factCount uint64
 func (f factCount) Validate() error {
 	if f == 0 {
 		return errors.New("0: want 1 or more")
+	}
+	return nil
+}
+
+// tolerance is how far ahead a clock may be.
+type tolerance time.Duration
+
+// Validate implements kong.Validatable. A day and more would let a pin count the steps of tomorrow.
+func (d tolerance) Validate() error {
+	if d < 0 || time.Duration(d) > 24*time.Hour {
+		return fmt.Errorf("%v: want 0s to 24h", time.Duration(d))
+	}
+	return nil
+}
+
+// UnmarshalText reads a duration as Go writes them.
+func (d *tolerance) UnmarshalText(text []byte) error {
+	value, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%.80q: want a duration such as 10m", text)
+	}
+	*d = tolerance(value)
+	return nil
+}
+
+// String implements fmt.Stringer.
+func (d tolerance) String() string { return time.Duration(d).String() }
+
+// The most that an allowance may be: above it there is none.
+const maxAllowance = 1_000_000
+
+// rate is a number of statements a second.
+type rate float64
+
+// Validate implements kong.Validatable.
+func (r rate) Validate() error {
+	if !(r > 0 && r <= maxAllowance) { // NaN is neither
+		return fmt.Errorf("%v: want more than 0, and at most %d", float64(r), maxAllowance)
+	}
+	return nil
+}
+
+// burst is a number of statements at once.
+type burst int
+
+// Validate implements kong.Validatable.
+func (b burst) Validate() error {
+	if b < 1 || b > maxAllowance {
+		return fmt.Errorf("%d: want 1 to %d", int(b), maxAllowance)
+	}
+	return nil
+}
+
+// workerCount is a number of workers; 0 = as many as there are processors.
+type workerCount int
+
+// Validate implements kong.Validatable.
+func (n workerCount) Validate() error {
+	if n < 0 || n > 1024 {
+		return fmt.Errorf("%d: want 0 to 1024", int(n))
 	}
 	return nil
 }
@@ -192,7 +252,10 @@ func (f gatewayFlags) config(base serve.Config, store storeFlags) (gateway.Confi
 	}
 	return gateway.Config{
 		Config: base, Replicas: 1, Rules: inForce,
-		Limits: gateway.Limits{Tolerance: f.Tolerance, Rate: f.PinRate, Burst: f.PinBurst, CallerRate: f.CallerRate, CallerBurst: f.CallerBurst},
+		Limits: gateway.Limits{
+			Tolerance: time.Duration(f.Tolerance), Rate: float64(f.PinRate), Burst: int(f.PinBurst),
+			CallerRate: float64(f.CallerRate), CallerBurst: int(f.CallerBurst),
+		},
 		Notary: gateway.Notary{Tree: store.view("tree"), Keys: store.keys(), Every: fact.Seq(f.CheckpointEvery)},
 	}, nil
 }

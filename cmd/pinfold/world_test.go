@@ -124,8 +124,8 @@ func startUpLogging(t testing.TB, data string, logger *slog.Logger, change ...fu
 	up := upCommand{
 		storeFlags: storeFlags{Data: data, Games: "tokyo2020"},
 		gatewayFlags: gatewayFlags{
-			Listen: "127.0.0.1:0", Tolerance: limits.Tolerance, PinRate: limits.Rate, PinBurst: limits.Burst,
-			CallerRate: limits.CallerRate, CallerBurst: limits.CallerBurst,
+			Listen: "127.0.0.1:0", Tolerance: tolerance(limits.Tolerance), PinRate: rate(limits.Rate), PinBurst: burst(limits.Burst),
+			CallerRate: rate(limits.CallerRate), CallerBurst: burst(limits.CallerBurst),
 			CheckpointEvery: 1000,
 		},
 		TapListen: "127.0.0.1:0", RewardsListen: "127.0.0.1:0", StepsListen: "127.0.0.1:0", Admin: "127.0.0.1:0",

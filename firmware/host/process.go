@@ -183,7 +183,7 @@ func (t *tail) Write(p []byte) (int, error) {
 func (c Config) firmware() (string, error) {
 	build, ok := builds[c.Board]
 	if !ok {
-		return "", fmt.Errorf("board %q: want %s or %s", c.Board, Native, QEMU)
+		return "", fmt.Errorf("board %.80q: want %s or %s", c.Board, Native, QEMU)
 	}
 	if c.Firmware != "" {
 		if _, err := os.Stat(c.Firmware); err != nil {

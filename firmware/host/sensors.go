@@ -155,7 +155,7 @@ func (p *paced) Read(b []byte) (int, error) {
 func numbers(fields []string) (v [4]float64, err error) {
 	for i, f := range fields {
 		if v[i], err = strconv.ParseFloat(strings.TrimSpace(f), 64); err != nil || math.IsNaN(v[i]) || math.IsInf(v[i], 0) {
-			return v, fmt.Errorf("column %d is %q: want a number", i+1, f)
+			return v, fmt.Errorf("column %d is %.80q: want a number", i+1, f)
 		}
 	}
 	return v, nil

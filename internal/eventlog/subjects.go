@@ -33,7 +33,7 @@ var gamesPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 // CheckGames returns an error unless s can name Games: 1 to 32 of a-z, 0-9 and the hyphen.
 func CheckGames(s string) error {
 	if !gamesPattern.MatchString(s) {
-		return fmt.Errorf("games %q: want 1 to 32 of a-z, 0-9 and -", s)
+		return fmt.Errorf("games %.80q: want 1 to 32 of a-z, 0-9 and -", s)
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func familyOf(games, subj string) (fact.Family, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("unknown subject %q", subj)
+	return "", fmt.Errorf("unknown subject %.80q", subj)
 }
 
 func streamName(games string, epoch uint32) string {
@@ -67,7 +67,7 @@ func epochOf(games, stream string) (uint32, error) {
 	n, ok := strings.CutPrefix(stream, streamPrefix+games+"_")
 	epoch, err := strconv.ParseUint(n, 10, 32)
 	if !ok || err != nil || epoch == 0 {
-		return 0, fmt.Errorf("log: stream %q: %w", stream, errStreamName)
+		return 0, fmt.Errorf("log: stream %.80q: %w", stream, errStreamName)
 	}
 	return uint32(epoch), nil
 }

@@ -246,7 +246,7 @@ func (f *file) certificate() (*Certificate, error) {
 		return nil, err
 	}
 	if f.Form != formFull && f.Form != formShort {
-		return nil, fmt.Errorf("form %.80q: want %q or %q", f.Form, formFull, formShort)
+		return nil, fmt.Errorf("form %.80q: want %.80q or %.80q", f.Form, formFull, formShort)
 	}
 	w, err := fact.ParseWearerID(f.Wearer)
 	if err != nil {

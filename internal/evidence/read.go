@@ -312,10 +312,10 @@ func (rd *reader) checkThreshold() error {
 	}
 	place := placeOf(r, what.Background)
 	if place == 0 {
-		return flaw(Threshold, seq, "background %q: the rules have no such sport", what.Background)
+		return flaw(Threshold, seq, "background %.80q: the rules have no such sport", what.Background)
 	}
 	if due := rules.BackgroundsDue(r, friends); due < place {
-		return flaw(Threshold, seq, "%d friends: %d backgrounds are due, and %q is number %d", friends, due, what.Background, place)
+		return flaw(Threshold, seq, "%d friends: %d backgrounds are due, and %.80q is number %d", friends, due, what.Background, place)
 	}
 	return nil
 }

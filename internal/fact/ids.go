@@ -18,11 +18,11 @@ func ParseWearerID(s string) (WearerID, error) {
 	var id WearerID
 	raw, err := wearerText.DecodeString(s)
 	if err != nil || len(raw) != len(id) {
-		return WearerID{}, fmt.Errorf("wearer %q: want 26 lower-case base32 characters (a-z, 2-7)", s)
+		return WearerID{}, fmt.Errorf("wearer %.80q: want 26 lower-case base32 characters (a-z, 2-7)", s)
 	}
 	copy(id[:], raw)
 	if id.String() != s {
-		return WearerID{}, fmt.Errorf("wearer %q: the unused bits of the last character are not zero", s)
+		return WearerID{}, fmt.Errorf("wearer %.80q: the unused bits of the last character are not zero", s)
 	}
 	return id, nil
 }
@@ -37,7 +37,7 @@ func ParsePinID(s string) (PinID, error) {
 	var id PinID
 	raw, err := hex.DecodeString(s)
 	if err != nil || len(raw) != len(id) || hex.EncodeToString(raw) != s {
-		return PinID{}, fmt.Errorf("pin %q: want 16 lower-case hex digits", s)
+		return PinID{}, fmt.Errorf("pin %.80q: want 16 lower-case hex digits", s)
 	}
 	copy(id[:], raw)
 	return id, nil

@@ -27,7 +27,7 @@ func Origin(games string) string { return originPrefix + games }
 func gamesOf(origin string) (string, error) {
 	games, ok := strings.CutPrefix(origin, originPrefix)
 	if !ok || eventlog.CheckGames(games) != nil {
-		return "", fmt.Errorf("%q: want %q and the name of the Games", origin, originPrefix)
+		return "", fmt.Errorf("%.80q: want %.80q and the name of the Games", origin, originPrefix)
 	}
 	return games, nil
 }
@@ -58,7 +58,7 @@ func (c Checkpoint) Sign(s note.Signer) (string, error) {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
 	if s.Name() != Origin(c.Games) {
-		return "", fmt.Errorf("checkpoint: key %q: want %q", s.Name(), Origin(c.Games))
+		return "", fmt.Errorf("checkpoint: key %.80q: want %.80q", s.Name(), Origin(c.Games))
 	}
 	text, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%v\n", Origin(c.Games), c.Size, c.Root)}, s)
 	if err != nil {
@@ -80,14 +80,14 @@ func OpenCheckpoint(text, games string, known note.Verifiers) (Checkpoint, error
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	if games != "" && c.Games != games {
-		return Checkpoint{}, fmt.Errorf("checkpoint: origin %q: want %q", Origin(c.Games), Origin(games))
+		return Checkpoint{}, fmt.Errorf("checkpoint: origin %.80q: want %.80q", Origin(c.Games), Origin(games))
 	}
 	for _, sig := range n.Sigs {
 		if sig.Name == Origin(c.Games) {
 			return c, nil
 		}
 	}
-	return Checkpoint{}, fmt.Errorf("checkpoint: origin %q, but signed by the key of %q", Origin(c.Games), n.Sigs[0].Name)
+	return Checkpoint{}, fmt.Errorf("checkpoint: origin %.80q, but signed by the key of %.80q", Origin(c.Games), n.Sigs[0].Name)
 }
 
 // explain returns the error of note.Open for people.
@@ -98,7 +98,7 @@ func explain(err error) error {
 	case errors.As(err, &unknown):
 		keys := make([]string, len(unknown.Note.UnverifiedSigs))
 		for i, sig := range unknown.Note.UnverifiedSigs {
-			keys[i] = fmt.Sprintf("%q+%08x", sig.Name, sig.Hash)
+			keys[i] = fmt.Sprintf("%.80q+%08x", sig.Name, sig.Hash)
 		}
 		return fmt.Errorf("signed by no known key, only by %s", strings.Join(keys, ", "))
 	case errors.As(err, &invalid):
@@ -124,11 +124,11 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	}
 	size, err := strconv.ParseUint(lines[1], 10, 64)
 	if err != nil || strconv.FormatUint(size, 10) != lines[1] {
-		return Checkpoint{}, fmt.Errorf("size %q: want a decimal number without leading zeros", lines[1])
+		return Checkpoint{}, fmt.Errorf("size %.80q: want a decimal number without leading zeros", lines[1])
 	}
 	root, err := tlog.ParseHash(lines[2])
 	if err != nil || root.String() != lines[2] {
-		return Checkpoint{}, fmt.Errorf("root %q: want 32 bytes in base64", lines[2])
+		return Checkpoint{}, fmt.Errorf("root %.80q: want 32 bytes in base64", lines[2])
 	}
 	c := Checkpoint{Games: games, Size: fact.Seq(size), Root: root}
 	return c, c.check()
@@ -221,7 +221,7 @@ func signatureLines(s string) (int, error) {
 		n += end + 1
 	}
 	if n == 0 {
-		return 0, fmt.Errorf("no signature: want a blank line and lines that begin with %q", signaturePrefix)
+		return 0, fmt.Errorf("no signature: want a blank line and lines that begin with %.80q", signaturePrefix)
 	}
 	return n, nil
 }
@@ -245,7 +245,7 @@ func NewSigner(private, games string) (s note.Signer, public string, err error) 
 		return nil, "", errors.New("private key: want PRIVATE+KEY+name+hash+key, as it was generated")
 	}
 	if s.Name() != Origin(games) {
-		return nil, "", fmt.Errorf("private key: name %q: want %q", s.Name(), Origin(games))
+		return nil, "", fmt.Errorf("private key: name %.80q: want %.80q", s.Name(), Origin(games))
 	}
 	public, err = publicOf(private, s.Name())
 	if err != nil {
@@ -276,7 +276,7 @@ func NewVerifier(public, games string) (note.Verifier, error) {
 		return nil, fmt.Errorf("public key: name %w", err)
 	}
 	if games != "" && v.Name() != Origin(games) {
-		return nil, fmt.Errorf("public key: name %q: want %q", v.Name(), Origin(games))
+		return nil, fmt.Errorf("public key: name %.80q: want %.80q", v.Name(), Origin(games))
 	}
 	return v, nil
 }

@@ -28,7 +28,7 @@ const leafHeadSize = 8 + 1
 func Leaf(m eventlog.Message) (Hash, error) {
 	code, ok := eventlog.FamilyCode(m.Family)
 	if !ok {
-		return Hash{}, fmt.Errorf("leaf of sequence %d: family %q has no code", m.Seq, m.Family)
+		return Hash{}, fmt.Errorf("leaf of sequence %d: family %.80q has no code", m.Seq, m.Family)
 	}
 	data := make([]byte, 0, leafHeadSize+len(m.Payload))
 	data = binary.BigEndian.AppendUint64(data, uint64(m.Stored))

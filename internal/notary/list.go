@@ -204,7 +204,7 @@ func Remove(ctx context.Context, list List, name string) error {
 		}
 		names = append(names, own)
 	}
-	return fmt.Errorf("checkpoint key %.80q: want one of the list: %q", name, names)
+	return fmt.Errorf("checkpoint key %.80q: want one of the list: %.80q", name, names)
 }
 
 // MemoryList is a List in memory.

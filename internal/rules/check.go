@@ -56,7 +56,7 @@ func checkNames(r fact.Rules) error {
 	for i, sport := range r.Sports {
 		err := checkSport(fmt.Sprintf("sports[%d]", i), sport)
 		if seen[sport.ID] && err == nil {
-			err = fmt.Errorf("sports[%d].id %q: must be unique", i, sport.ID)
+			err = fmt.Errorf("sports[%d].id %.80q: must be unique", i, sport.ID)
 		}
 		seen[sport.ID] = true
 		all = errors.Join(all, err)
@@ -87,17 +87,17 @@ func isID(id string) bool {
 // checkText checks a name for people, which ends up on displays and terminals.
 func checkText(path, text string) error {
 	if text == "" {
-		return fmt.Errorf("%s %q: must not be empty", path, text)
+		return fmt.Errorf("%s %.80q: must not be empty", path, text)
 	}
 	if len(text) > maxName {
 		return fmt.Errorf("%s %.80q: has %d bytes: must be at most %d", path, text, len(text), maxName)
 	}
 	// Found too where JSON escapes half a character, as in "\ud800".
 	if strings.ContainsRune(text, utf8.RuneError) {
-		return fmt.Errorf("%s %q: must be UTF-8 without replacement characters", path, text)
+		return fmt.Errorf("%s %.80q: must be UTF-8 without replacement characters", path, text)
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {
-		return fmt.Errorf("%s %q: must not hold control characters", path, text)
+		return fmt.Errorf("%s %.80q: must not hold control characters", path, text)
 	}
 	return nil
 }

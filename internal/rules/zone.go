@@ -24,7 +24,7 @@ const (
 func zoneNamed(name string) ([]fact.ZoneOffset, error) {
 	// time.LoadLocation takes these two for UTC and for the host's own zone.
 	if name == "" || name == "Local" {
-		return nil, fmt.Errorf(`%q: must be an IANA time zone such as "Asia/Tokyo"`, name)
+		return nil, fmt.Errorf(`%.80q: must be an IANA time zone such as "Asia/Tokyo"`, name)
 	}
 	location, err := time.LoadLocation(name)
 	if err != nil {
@@ -32,7 +32,7 @@ func zoneNamed(name string) ([]fact.ZoneOffset, error) {
 	}
 	table, err := zoneOf(location)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", name, err)
+		return nil, fmt.Errorf("%.80q: %w", name, err)
 	}
 	return table, nil
 }

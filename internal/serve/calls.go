@@ -42,13 +42,14 @@ func (c *calls) ended(method string, began time.Time, err error) {
 func (c *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	began := time.Now()
 	resp, err := handler(ctx, req)
+	err = short(err)
 	c.ended(info.FullMethod, began, err)
 	return resp, err
 }
 
 func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	began := time.Now()
-	err := handler(srv, stream)
+	err := short(handler(srv, stream))
 	c.ended(info.FullMethod, began, err)
 	return err
 }

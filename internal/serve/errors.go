@@ -32,6 +32,21 @@ func Errorf(code codes.Code, reason gatewayv1.Reason, format string, args ...any
 	return detailed.Err()
 }
 
+// maxErrorText bounds the text of an error that leaves a service, in bytes: it travels in a header, and a connection whose
+// headers are too large ends. What is echoed of a request is bounded where the text is made, to 80 characters of a value.
+const maxErrorText = 1024
+
+// short returns the error with a text that is cut to maxErrorText.
+func short(err error) error {
+	s, ok := status.FromError(err)
+	if err == nil || !ok || len(s.Message()) <= maxErrorText {
+		return err
+	}
+	p := s.Proto()
+	p.Message = strings.ToValidUTF8(p.GetMessage()[:maxErrorText], "") + "..."
+	return status.FromProto(p).Err()
+}
+
 // Reason returns the name of the reason that a gRPC error carries, or "".
 func Reason(err error) string {
 	for _, d := range status.Convert(err).Details() {

@@ -48,7 +48,7 @@ func AskHealth(ctx context.Context, conn grpc.ClientConnInterface) (Health, erro
 	if said := header.Get(seqHeader); len(said) > 0 {
 		seq, err := strconv.ParseUint(said[0], 10, 64)
 		if err != nil {
-			return Health{}, fmt.Errorf("health: header %s: %q: want a sequence", seqHeader, said[0])
+			return Health{}, fmt.Errorf("health: header %s: %.80q: want a sequence", seqHeader, said[0])
 		}
 		h.Seq = fact.Seq(seq)
 	}

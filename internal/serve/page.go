@@ -64,5 +64,5 @@ func ParsePlaceToken(token string) (score uint32, wearer fact.WearerID, err erro
 
 // BadToken is the error for a page token that no page came with.
 func BadToken(token string) error {
-	return Malformed("page_token", fmt.Errorf("%q: not one that a page came with", token))
+	return Malformed("page_token", fmt.Errorf("%.80q: not one that a page came with", token))
 }

@@ -40,11 +40,11 @@ const (
 func Listen(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("listen %q: want host:port: %w", address, err)
+		return nil, fmt.Errorf("listen %.80q: want host:port: %w", address, err)
 	}
 	ip, err := netip.ParseAddr(host)
 	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("listen %q: only a loopback address such as 127.0.0.1 is allowed", address)
+		return nil, fmt.Errorf("listen %.80q: only a loopback address such as 127.0.0.1 is allowed", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {

@@ -292,7 +292,7 @@ func (a *api) ChooseBackground(ctx context.Context, req *gatewayv1.ChooseBackgro
 	}
 	if !holds(awards, req.GetBackground()) {
 		return nil, serve.Errorf(codes.FailedPrecondition, gatewayv1.Reason_REASON_NOT_UNLOCKED,
-			"background %q: the wearer does not hold it", req.GetBackground())
+			"background %.80q: the wearer does not hold it", req.GetBackground())
 	}
 	// A choice is no statement and has no bytes of its own: each one is committed.
 	var key [32]byte

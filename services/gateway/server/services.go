@@ -41,7 +41,7 @@ func dial(tap, rewards, steps string) (*services, error) {
 			conn, err := grpc.NewClient("passthrough:///"+address, dialOptions()...)
 			if err != nil {
 				s.close()
-				return nil, fmt.Errorf("service %s at %q: %w", service.name, address, err)
+				return nil, fmt.Errorf("service %s at %.80q: %w", service.name, address, err)
 			}
 			s.conns = append(s.conns, conn)
 			r.add(address, conn)

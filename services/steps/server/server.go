@@ -175,11 +175,11 @@ func parseDay(text string) (askedDay, error) {
 func parseDate(text string) (fact.Day, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return 0, fmt.Errorf("%q: want a date such as 2021-07-23", text)
+		return 0, fmt.Errorf("%.80q: want a date such as 2021-07-23", text)
 	}
 	days := t.Unix() / int64(24*time.Hour/time.Second)
 	if days < 0 || days > math.MaxInt32 {
-		return 0, fmt.Errorf("%q: want a date from 1970 on", text)
+		return 0, fmt.Errorf("%.80q: want a date from 1970 on", text)
 	}
 	return fact.Day(days), nil
 }
