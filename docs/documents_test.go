@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -412,18 +413,22 @@ func pipe(t *testing.T) [2]*os.File {
 	return [2]*os.File{in, out}
 }
 
+// nextPort is where freePort looks next: below the ports that the system gives to connections, which come and go.
+var nextPort atomic.Int64
+
+func init() { nextPort.Store(10_000 + int64(os.Getpid())%20_000) }
+
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.FormatInt(10_000+nextPort.Add(1)%20_000, 10)
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // patience is for ever here.
