@@ -50,7 +50,7 @@ const (
 
 // ReadContacts reads a file of face-to-face contacts as SocioPatterns and others publish them, plain or gzip: lines of three
 // columns or more, "t i j", of which the rest is passed over. Columns are parted by white space, commas or semicolons. Blank
-// lines, lines that begin with # and a header are passed over too.
+// lines, lines that begin with # and a header are passed over too, and so is a first column to which the header gives no name.
 //
 // t is in seconds, since the midnight before the first day, or since the Unix epoch, which then says what day it was in
 // Tokyo. i and j are the numbers of two badges, or their names where the first line has a name. A line in which a badge
@@ -233,6 +233,7 @@ func (m *meetings) contacts(f lineFormat) Contacts {
 // lineFormat is what the first lines say of all.
 type lineFormat struct {
 	header   bool             // a header has come by
+	rows     bool             // the first column is the row's number, as R and pandas write it
 	known    bool             // a line with a time has
 	midnight int64            // before the first day, in seconds as the lines count them
 	phase    time.Duration    // of the first line's time against the grid of SlotLength
@@ -258,11 +259,13 @@ func (f *lineFormat) parse(line string, first bool) (slot int64, p pair, found b
 	if len(columns) == 0 || strings.HasPrefix(columns[0], "#") {
 		return 0, p, false, nil
 	}
+	if f.rows {
+		columns = columns[1:]
+	}
 	if len(columns) < 3 {
 		return 0, p, false, fmt.Errorf("%.80q: want three columns or more: t i j", line)
 	}
-	if !f.known && !f.header && !slices.ContainsFunc(columns[:3], numeric) {
-		f.header = true
+	if f.isHeader(columns) {
 		return 0, p, false, nil
 	}
 	t, err := strconv.ParseInt(columns[0], 10, 64)
@@ -281,6 +284,16 @@ func (f *lineFormat) parse(line string, first bool) (slot int64, p pair, found b
 		}
 	}
 	return slot, pair{min(p[0], p[1]), max(p[0], p[1])}, true, nil
+}
+
+// isHeader says that the columns are those of the header. One that begins with a column of no name is that of a table with
+// its rows' numbers.
+func (f *lineFormat) isHeader(columns []string) bool {
+	if f.known || f.header || columns[0] != "" && numeric(columns[0]) || slices.ContainsFunc(columns[1:3], numeric) {
+		return false
+	}
+	f.header, f.rows = true, columns[0] == ""
+	return true
 }
 
 // columnsOf parts a line at commas or semicolons, or else at white space.

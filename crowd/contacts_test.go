@@ -97,6 +97,8 @@ func TestReadContacts(t *testing.T) {
 		"commas":                    {"40,1,2,-66\n60, 1 ,2,\n", 2, []Encounter{meets(20, 0, 1)}},
 		"semicolons and quotes":     {"\"40\";\"1\";\"2\"\n", 2, []Encounter{meets(20, 0, 1)}},
 		"a header":                  {"t\ti\tj\tDateTime\n40\t1\t2\t04/06/2009 10:00\n", 2, []Encounter{meets(20, 0, 1)}},
+		"numbers of the rows":       {"\"\",\"contact_time\",\"id1\",\"id2\",\"day\"\n\"1\",40,1,2,1\n\"2\",60,1,2,1\n", 2, []Encounter{meets(20, 0, 1)}},
+		"rows of pandas":            {",t,i,j\n0,40,1,2\n1,60,1,2\n", 2, []Encounter{meets(20, 0, 1)}},
 		"comments and blank lines":  {"# timestamp,user_a,user_b\n\n40 1 2\n  \n#60 3 4\n", 2, []Encounter{meets(20, 0, 1)}},
 		"a mark of UTF-8":           {"\ufeff40 1 2\n", 2, []Encounter{meets(20, 0, 1)}},
 		"names":                     {"40 FANA ARIELLE\n60 ARIELLE FANA\n80 BOBO 7\n", 4, []Encounter{meets(20, 1, 3), meets(60, 0, 2)}},
@@ -137,6 +139,7 @@ func TestReadContactsErrors(t *testing.T) {
 		"a date":              {"2009-06-04 1 2\n", `:1: t: "2009-06-04": want a number of seconds, from 0 to 99999999999`},
 		"a word as a badge":   {"20 1 2\n40 y 2\n", `:2: i: "y": want a number from 0 on`},
 		"a word as the other": {"20 1 2\n40 1 2\n40 1 z\n", `:3: j: "z": want a number from 0 on`},
+		"rows of two":         {",t,i,j\n0,40,1\n", `:2: "0,40,1": want three columns or more: t i j`},
 		"an empty column":     {"20,1,2\n20,,2,1\n", `:2: i: "": want a number from 0 on`},
 		"an empty name":       {"20,a,b\n20,,b\n", `:2: i: "": want a number from 0 on`},
 		"a fraction":          {"20.5 1 2\n", `:1: t: "20.5": want a number of seconds, from 0 to 99999999999`},
@@ -238,7 +241,7 @@ func FuzzParseContacts(f *testing.F) {
 	for _, text := range []string{
 		"20 1 2\n40 1 2\n80 2 1\n", "0 3 4\n20 3 4\n40 4 3\n100 1 2\n", "20 007 42\r\n40 7 042", "", "\n", "20 1 2\n\n",
 		"20 1 1\n", "-20 1 2\n", "30 1 2\n", "20 1\n", "20 1 2 3\n", "31622420 1 2\n", "+20 +1 +2\n", "20 1 9223372036854775807\n",
-		"x", "20 1 2\x00\n", "\xff\xfe", "t i j\n1247652000 A B\n1247652027,B,C,\n", "# c\n7;1;2\n", "9223372036854775807 1 2\n0 1 2\n",
+		"x", "20 1 2\x00\n", "\xff\xfe", "t i j\n1247652000 A B\n1247652027,B,C,\n", "# c\n7;1;2\n", ",t,i,j\n0,20,1,2\n,\n", "9223372036854775807 1 2\n0 1 2\n",
 	} {
 		f.Add(text)
 	}
