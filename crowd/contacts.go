@@ -81,9 +81,16 @@ func ReadContacts(path string) (Contacts, error) {
 // foreign names what a file is that begins so, and that ReadContacts does not read; "" = it may be text.
 func foreign(mark []byte) string {
 	for _, f := range []struct{ mark, kind string }{
-		{"PK\x03\x04", "a zip archive"}, {"PK\x05\x06", "an empty zip archive"}, {"\xfd7zXZ", "an xz file"}, {"BZh", "a bzip2 file"},
-		{"\x28\xb5\x2f\xfd", "a zstd file"}, {"7z\xbc\xaf", "a 7z archive"}, {"Rar!", "a rar archive"}, {"%PDF", "a PDF"},
-		{"\xff\xfe", "text in UTF-16"}, {"\xfe\xff", "text in UTF-16"},
+		{"PK\x03\x04", "a zip archive"},
+		{"PK\x05\x06", "an empty zip archive"},
+		{"\xfd7zXZ", "an xz file"},
+		{"BZh", "a bzip2 file"},
+		{"\x28\xb5\x2f\xfd", "a zstd file"},
+		{"7z\xbc\xaf", "a 7z archive"},
+		{"Rar!", "a rar archive"},
+		{"%PDF", "a PDF"},
+		{"\xff\xfe", "text in UTF-16"},
+		{"\xfe\xff", "text in UTF-16"},
 	} {
 		if strings.HasPrefix(string(mark), f.mark) {
 			return f.kind
