@@ -57,6 +57,8 @@ var (
 	ErrChecksum = errors.New("checksum does not match")
 	// ErrFormat: this is no archive, or not one that a Writer of this version writes.
 	ErrFormat = errors.New("not the format of an archive")
+	// ErrNoArchive: it does not begin as an archive of this version does. It wraps ErrFormat.
+	ErrNoArchive = fmt.Errorf("%w", ErrFormat)
 )
 
 // ArchiveError says where an archive is wrong, and in what.
@@ -125,8 +127,7 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("archive: header: %w", err)
 	}
-	// One goroutine, whose output depends on the input only: the same log gives the same bytes.
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(chunkSize))
+	encoder, err := newEncoder()
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
@@ -139,6 +140,13 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	}
 	a.digest.Write(head)
 	return a, nil
+}
+
+// newEncoder returns what makes the one frame that a chunk of version 1 has. It uses one goroutine, and its output depends on
+// the input only: the same log gives the same bytes. Another release of its module may compress otherwise; that would be
+// another version of the format.
+func newEncoder() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(chunkSize))
 }
 
 func encodeHeader(h Header) ([]byte, error) {
@@ -283,9 +291,9 @@ func (h chunkHead) check(next fact.Seq) error {
 
 // Reader reads an archive as a stream, in constant memory whatever the input holds. It is used by one goroutine.
 type Reader struct {
-	in      *bufio.Reader
-	decoder *zstd.Decoder
-	header  Header
+	in     *bufio.Reader
+	frames *frames
+	header Header
 
 	place
 	chunks   int  // so far
@@ -297,12 +305,11 @@ type Reader struct {
 
 // NewReader reads the header. The errors are *ArchiveError.
 func NewReader(r io.Reader) (*Reader, error) {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxChunk),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecodeAllCapLimit(true))
+	frames, err := newFrames()
 	if err != nil {
 		return nil, &ArchiveError{Err: err}
 	}
-	a := &Reader{in: bufio.NewReaderSize(r, 64<<10), decoder: decoder, place: place{digest: sha256.New()}}
+	a := &Reader{in: bufio.NewReaderSize(r, 64<<10), frames: frames, place: place{digest: sha256.New()}}
 	if err := a.readHeader(); err != nil {
 		return nil, &ArchiveError{Err: err}
 	}
@@ -315,14 +322,15 @@ func (r *Reader) Header() Header { return r.header }
 
 func (r *Reader) readHeader() error {
 	head := make([]byte, len(archiveMagic)+1+4)
-	if err := r.read(head); err != nil {
-		return err
+	n, err := io.ReadFull(r.in, head)
+	if n = min(n, len(archiveMagic)); string(head[:n]) != archiveMagic[:n] {
+		return fmt.Errorf("%w: it does not begin with %s", ErrNoArchive, archiveMagic)
 	}
-	if string(head[:len(archiveMagic)]) != archiveMagic {
-		return fmt.Errorf("%w: it does not begin with %s", ErrFormat, archiveMagic)
+	if err != nil {
+		return truncated(err)
 	}
 	if v := head[len(archiveMagic)]; v != archiveVersion {
-		return fmt.Errorf("%w: version %d: this program reads version %d", ErrFormat, v, archiveVersion)
+		return fmt.Errorf("%w: version %d: this program reads version %d", ErrNoArchive, v, archiveVersion)
 	}
 	size := binary.BigEndian.Uint32(head[len(archiveMagic)+1:])
 	if size > maxHeader {
@@ -354,12 +362,20 @@ func (h *Header) parse(text []byte) error {
 	if err := h.check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	if plain, err := json.Marshal(h); err != nil || !bytes.Equal(plain, text) {
+		return fmt.Errorf("%w: other JSON than a writer's: want %.200s", ErrFormat, plain)
+	}
 	return nil
 }
 
 // read fills b. The end of the input is ErrTruncated.
 func (r *Reader) read(b []byte) error {
 	_, err := io.ReadFull(r.in, b)
+	return truncated(err)
+}
+
+// truncated makes the end of the input ErrTruncated.
+func truncated(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated
 	}
@@ -424,7 +440,7 @@ func (r *Reader) readChunk() error {
 	if err := r.read(r.frame); err != nil {
 		return err
 	}
-	messages, err := head.open(r.decoder, r.frame)
+	messages, err := r.frames.open(head, r.frame)
 	if err != nil {
 		return err
 	}
@@ -436,17 +452,51 @@ func (r *Reader) readChunk() error {
 	return nil
 }
 
-// open decompresses and checks the chunk, and reads its facts. The frame can be used again: the chunk is a new one each
-// time, since its payloads may be kept.
-func (h chunkHead) open(decoder *zstd.Decoder, frame []byte) ([]eventlog.Message, error) {
-	chunk, err := decoder.DecodeAll(frame, make([]byte, 0, h.size))
+// frames opens the frames of chunks. It is used by one goroutine.
+type frames struct {
+	decoder *zstd.Decoder
+	encoder *zstd.Encoder
+	again   []byte // a frame, reused
+}
+
+func newFrames() (*frames, error) {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxChunk),
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := newEncoder()
+	return &frames{decoder: decoder, encoder: encoder}, err
+}
+
+// open decompresses and checks a chunk, and reads its facts. A chunk has one frame, the one that a Writer makes: in any other,
+// in how it is compressed or in frames that hold nothing, there would be room for what no fact says. The frame can be used
+// again: the chunk is a new one each time, since its payloads may be kept.
+func (f *frames) open(h chunkHead, frame []byte) ([]eventlog.Message, error) {
+	chunk, err := f.decoder.DecodeAll(frame, make([]byte, 0, h.size))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrChecksum, err)
 	}
 	if len(chunk) != int(h.size) || sha256.Sum256(chunk) != h.sum {
 		return nil, ErrChecksum
 	}
-	return parseFacts(chunk, h)
+	messages, err := parseFacts(chunk, h)
+	if err != nil {
+		return nil, err
+	}
+	if f.again = f.encoder.EncodeAll(chunk, f.again[:0]); !bytes.Equal(f.again, frame) {
+		return nil, fmt.Errorf("%w: the chunk's zstd frame is not the one that a writer makes: they differ from byte %d on", ErrFormat, parting(f.again, frame))
+	}
+	return messages, nil
+}
+
+// parting returns how many bytes two texts begin with in common.
+func parting(a, b []byte) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // parseFacts reads the facts of an uncompressed chunk.

@@ -11,8 +11,6 @@ import (
 	"sort"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
-
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 )
@@ -28,9 +26,9 @@ type Archive struct {
 	chunks []chunkPlace
 	last   fact.Seq
 
-	mu      sync.Mutex
-	decoder *zstd.Decoder
-	cache   []decodedChunk // the latest used first
+	mu     sync.Mutex
+	frames *frames
+	cache  []decodedChunk // the latest used first
 }
 
 // chunkPlace is a chunk that was not read but for its head.
@@ -56,7 +54,7 @@ func OpenArchive(in io.ReaderAt, size int64) (*Archive, error) {
 	if err != nil {
 		return nil, &ArchiveError{Err: err}
 	}
-	a := &Archive{in: in, header: r.header, decoder: r.decoder}
+	a := &Archive{in: in, header: r.header, frames: r.frames}
 	if err := a.readHeads(&r.place, offset-int64(r.in.Buffered()), size); err != nil {
 		return nil, &ArchiveError{Chunk: len(a.chunks) + 1, Seq: r.next, Err: err}
 	}
@@ -177,7 +175,7 @@ func (a *Archive) decode(c chunkPlace) ([]eventlog.Message, error) {
 	if err := a.readAt(frame, c.offset); err != nil {
 		return nil, err
 	}
-	return c.open(a.decoder, frame)
+	return a.frames.open(c.chunkHead, frame)
 }
 
 // Messages returns all facts in order, as a Reader does, but each chunk is read when it is needed. The first error is the

@@ -74,10 +74,26 @@ const (
 	Inconsistent Kind = "INCONSISTENT"
 )
 
+// allowed are the kinds of what owners of pins can bring about through a gateway and services that do all that they must: it
+// is to be looked at, and no fault of the log. One counter on two statements is written by whoever copied a pin's key.
+//
+// All other kinds are of what a gateway refuses to write, a service never derives, or what contradicts a signed checkpoint, or
+// a list or rules that were published and given to compare with.
+var allowed = []Kind{ClonedKey}
+
+// Verdict returns what a finding of the kind makes of the log: Suspect or Broken.
+func (k Kind) Verdict() string {
+	if slices.Contains(allowed, k) {
+		return Suspect
+	}
+	return Broken
+}
+
 // Finding is one thing that does not hold, in words for people. It names wearers and pins by the pseudonyms of the log.
 type Finding struct {
 	Seq      fact.Seq `json:"seq"` // in the log; see the kinds
 	Kind     Kind     `json:"kind"`
+	Verdict  string   `json:"verdict"` // of the kind
 	Expected string   `json:"expected"`
 	Found    string   `json:"found"`
 }
@@ -86,7 +102,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("sequence %d: %s: expected %s, found %s", f.Seq, f.Kind, f.Expected, f.Found)
 }
 
-// MaxFindings is the largest number of findings that are reported: the first ones by sequence.
+// MaxFindings is the largest number of findings that are reported: the first ones by sequence, and none that leave the log
+// suspect before all that break it. Who can make any number of the former cannot hide one of the latter.
 const MaxFindings = 10_000
 
 // findings collects findings from all stages, and keeps the first ones by sequence. It has any number of users.
@@ -100,16 +117,16 @@ func (fs *findings) add(seq fact.Seq, kind Kind, expected, found string) {
 	expected, found = printable(expected, maxFindingText), printable(found, maxFindingText)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.list = append(fs.list, Finding{Seq: seq, Kind: kind, Expected: expected, Found: found})
+	fs.list = append(fs.list, Finding{Seq: seq, Kind: kind, Verdict: kind.Verdict(), Expected: expected, Found: found})
 	if len(fs.list) >= 2*MaxFindings {
 		fs.cut()
 	}
 }
 
-// cut sorts the findings and keeps as many as are reported.
+// cut sorts the findings, those that break the log first, and keeps as many as are reported.
 func (fs *findings) cut() {
 	slices.SortFunc(fs.list, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Kind, b.Kind),
+		return cmp.Or(cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Kind, b.Kind),
 			cmp.Compare(a.Expected, b.Expected), cmp.Compare(a.Found, b.Found))
 	})
 	if over := len(fs.list) - MaxFindings; over > 0 {
@@ -118,7 +135,7 @@ func (fs *findings) cut() {
 	}
 }
 
-// sorted returns the findings by sequence, and how many more there were.
+// sorted returns the findings, those that break the log first, each by sequence, and how many more there were.
 func (fs *findings) sorted() ([]Finding, uint64) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

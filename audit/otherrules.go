@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"pinfold/internal/fact"
@@ -111,7 +113,26 @@ func set(file map[string]any, setting string) error {
 		delete(file, path)
 		return nil
 	}
-	in[key] = valueOf(in[key], value)
+	old, known := in[key]
+	if !known && path != "opens" && path != "closes" {
+		return fmt.Errorf("%.80q: unknown key", path)
+	}
+	if _, number := old.(uint32); number {
+		if _, err := strconv.ParseUint(value, 10, 32); err != nil {
+			return fmt.Errorf("%s %.80q: must be a whole number from 0 to %d", path, value, uint32(math.MaxUint32))
+		}
+	}
+	in[key] = valueOf(old, value)
+	return nil
+}
+
+// CheckSettings returns the error of what can be no setting of ChangeRules, whatever the rules are.
+func CheckSettings(settings []string) error {
+	for _, s := range settings {
+		if err := set(rulesFile(rules.Tokyo2020()), s); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

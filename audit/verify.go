@@ -26,13 +26,18 @@ import (
 
 // The verdicts.
 const (
-	Clean  = "clean"
+	// Clean: nothing was found.
+	Clean = "clean"
+	// Suspect: all that was found is what owners of pins can bring about within the rules of the log.
+	Suspect = "suspect"
+	// Broken: something was found that a correct gateway and correct services can never have written, or a checkpoint that
+	// does not hold.
 	Broken = "broken"
 )
 
 // Report is what Verify found. The numbers count what stands in the log. It is the same for the same log and options.
 type Report struct {
-	Verdict     string `json:"verdict"` // Clean or Broken
+	Verdict     string `json:"verdict"` // Clean, Suspect or Broken
 	Facts       uint64 `json:"facts"`
 	Halves      uint64 `json:"halves"`      // HalfReported
 	Friendships uint64 `json:"friendships"` // FriendshipFormed
@@ -47,7 +52,7 @@ type Report struct {
 	// Checkpoints is how many of the kept checkpoints hold, Views how many views of services are what the log folds to.
 	Checkpoints uint64    `json:"checkpoints_hold,omitempty"`
 	Views       uint64    `json:"views_equal,omitempty"`
-	Findings    []Finding `json:"findings"` // by sequence, at most MaxFindings; never null
+	Findings    []Finding `json:"findings"` // those that break the log first, each by sequence; at most MaxFindings; never null
 	// LeftOut is how many findings there were beyond these.
 	LeftOut uint64 `json:"findings_left_out,omitempty"`
 	// Outstanding is how many derived facts an unfinished log lacks at its end; see Options.
@@ -126,16 +131,17 @@ func Verify(ctx context.Context, games string, messages iter.Seq2[eventlog.Messa
 		return Report{}, err
 	}
 	report := v.report(readErr)
-	if inLog(readErr) {
+	if InLog(readErr) {
 		readErr = nil
 	}
 	return report, readErr
 }
 
-// inLog reports whether what was read is at fault, and not the reading.
-func inLog(err error) bool {
+// InLog reports whether the error says that the log or archive that was read is at fault, and not the reading. A file that
+// is no archive is not at fault.
+func InLog(err error) bool {
 	_, decode := errors.AsType[*eventlog.DecodeError](err)
-	return decode || errors.Is(err, ErrTruncated) || errors.Is(err, ErrChecksum) || errors.Is(err, ErrFormat)
+	return decode || !errors.Is(err, ErrNoArchive) && (errors.Is(err, ErrTruncated) || errors.Is(err, ErrChecksum) || errors.Is(err, ErrFormat))
 }
 
 // verifier holds what one Verify knows.
@@ -555,9 +561,8 @@ func (v *verifier) report(err error) Report {
 	r := v.counts
 	r.Size, r.Root, r.Checkpoints = v.tree.Size(), v.tree.Root(), v.kept.hold
 	r.Findings, r.LeftOut = v.out.sorted()
-	r.Verdict = Clean
-	if len(r.Findings) > 0 {
-		r.Verdict = Broken
+	if r.Verdict = Clean; len(r.Findings) > 0 {
+		r.Verdict = r.Findings[0].Verdict
 	} else {
 		r.Findings = []Finding{}
 	}

@@ -431,7 +431,7 @@ func TestChangeRules(t *testing.T) {
 		"medals=1":          "medals 1: must be an object",
 		"medals.silver=x":   `medals.silver "x": must be a whole number`,
 		"medals.silver=":    `medals.silver "": must be a whole number`,
-		"medals.silver=-1":  "medals.silver -1: must be a whole number",
+		"medals.silver=-1":  `medals.silver "-1": must be a whole number`,
 		"medals.silver=1":   "medals.silver 1: must be more than medals.bronze, 2",
 		"pending_for=1":     `pending_for "1": must be a duration`,
 		"pending_for=1s":    "pending_for 1s: must be 1m0s",

@@ -7,12 +7,15 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"pinfold/audit"
 )
 
 // failure is what a command that failed says in JSON, where it has not answered otherwise.
 type failure struct {
-	Error string `json:"error"`
-	Exit  int    `json:"exit_code"`
+	Verdict string `json:"verdict,omitempty"` // broken, of an audit that found so
+	Error   string `json:"error"`
+	Exit    int    `json:"exit_code"`
 }
 
 // answer prints the one JSON object of the command.
@@ -34,7 +37,11 @@ func (s *session) answerEnd(err error) {
 	if unread(err) {
 		return
 	}
-	_ = s.answer(failure{err.Error(), exitCode(err)}) // it is said on standard error too
+	said := failure{Error: err.Error(), Exit: exitCode(err)}
+	if isBroken(err) {
+		said.Verdict = audit.Broken
+	}
+	_ = s.answer(said) // it is said on standard error too
 }
 
 // wantsJSON reports whether a command line that is not understood asks for JSON.

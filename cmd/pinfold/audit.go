@@ -41,7 +41,7 @@ type auditCommand struct {
 // logFlags say which log a command reads.
 type logFlags struct {
 	Data  string `help:"Folder of a pinfold up that does not run, whose log is read." default:"pinfold-data" type:"path"`
-	NATS  string `name:"nats" help:"URLs of the servers of the NATS cluster whose log is read, instead of that in a folder, separated by commas." placeholder:"URL,..."`
+	NATS  string `name:"nats" help:"URLs of the servers of the NATS cluster whose log is read, instead of that in a folder, separated by commas. PINFOLD_NATS is not read: it must not stand in the place of --data." env:"-" placeholder:"URL,..."`
 	Games string `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,7 +12,7 @@ import (
 
 // momentFlag says up to where the log is folded.
 type momentFlag struct {
-	At string `help:"Up to where the log is folded: a sequence, or an instant such as 2021-07-23T20:00:00+09:00, by when facts were stored. Without it, to its end." placeholder:"SEQ|INSTANT"`
+	At string `help:"Up to where the log is folded: a sequence, or an instant such as 2021-07-23T20:00:00+09:00, by when facts were stored. Without it, to its end." env:"-" placeholder:"SEQ|INSTANT"`
 }
 
 func (f momentFlag) moment() (audit.Moment, error) {
@@ -28,7 +29,7 @@ func (f momentFlag) moment() (audit.Moment, error) {
 type auditLeaderboardCommand struct {
 	sourceFlags
 	momentFlag
-	Limit int `help:"How many places are shown." default:"50"`
+	Limit int `help:"How many places are shown." env:"-" default:"50"`
 }
 
 // Validate implements kong.Validatable.
@@ -36,7 +37,8 @@ func (c *auditLeaderboardCommand) Validate() error {
 	if c.Limit < 1 {
 		return fmt.Errorf("--limit=%d: must be at least 1", c.Limit)
 	}
-	return c.sourceFlags.Validate()
+	_, err := c.moment()
+	return errors.Join(err, c.sourceFlags.Validate())
 }
 
 // Run prints the leaderboard as it was.
@@ -52,7 +54,7 @@ func (c *auditLeaderboardCommand) Run(s *session) error {
 	defer source.close()
 	board, err := audit.LeaderboardAt(s.ctx, source.folded(s), until, c.Limit)
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
 	if s.output == "json" {
 		return s.answer(board)
@@ -76,6 +78,13 @@ type auditWearerCommand struct {
 	momentFlag
 }
 
+// Validate implements kong.Validatable.
+func (c *auditWearerCommand) Validate() error {
+	_, wearerErr := fact.ParseWearerID(c.Wearer)
+	_, momentErr := c.moment()
+	return errors.Join(wearerErr, momentErr, c.sourceFlags.Validate())
+}
+
 // Run prints what there was of a wearer.
 func (c *auditWearerCommand) Run(s *session) error {
 	wearer, err := fact.ParseWearerID(c.Wearer)
@@ -93,7 +102,7 @@ func (c *auditWearerCommand) Run(s *session) error {
 	defer source.close()
 	state, err := audit.WearerAt(s.ctx, source.folded(s), until, wearer)
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
 	if s.output == "json" {
 		return s.answer(state)

@@ -76,13 +76,13 @@ func TestAuditAsOf(t *testing.T) {
 	}{
 		{[]string{"leaderboard", archive, "--at", "1000000"}, exitFailed, "the log ends at sequence " + end.At.Seq.String()},
 		{[]string{"leaderboard", archive, "--at", "2001-01-01T00:00:00Z"}, exitFailed, "no fact was stored by then"},
-		{[]string{"leaderboard", archive, "--at", "noon"}, exitFailed, `--at: moment "noon": must be a sequence`},
+		{[]string{"leaderboard", archive, "--at", "noon"}, exitUsage, `--at: moment "noon": must be a sequence`},
 		{[]string{"leaderboard", archive, "--limit", "0"}, exitUsage, "--limit=0"},
 		{[]string{"leaderboard", "--games", "No Games"}, exitUsage, `games "No Games"`},
 		{[]string{"wearer", "aaaaaaaaaaaaaaaaaaaaaaaaaa", archive}, exitFailed, "was paired with no pin up to sequence"},
 		{[]string{"wearer", leader.Wearer, archive, "--at", "2"}, exitFailed, "was paired with no pin up to sequence 2"},
-		{[]string{"wearer", "bob", archive}, exitFailed, `wearer "bob"`},
-		{[]string{"wearer", leader.Wearer, archive, "--at", "-"}, exitFailed, `--at: moment "-"`},
+		{[]string{"wearer", "bob", archive}, exitUsage, `wearer "bob"`},
+		{[]string{"wearer", leader.Wearer, archive, "--at", "-"}, exitUsage, `--at: moment "-"`},
 	} {
 		code, stdout, stderr := pinfold(t, append([]string{"audit"}, tt.args...)...)
 		if code != tt.code || stdout != "" || !strings.Contains(stderr, tt.want) {

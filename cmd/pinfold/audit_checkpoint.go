@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"pinfold/audit"
 	"pinfold/internal/eventlog"
 	"pinfold/internal/fact"
 	"pinfold/internal/merkle"
@@ -22,9 +23,9 @@ import (
 type auditCheckpointCommand struct {
 	Gateway string  `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
 	Games   string  `help:"The Games: 1 to 32 of a-z, 0-9 and -." default:"tokyo2020"`
-	Key     keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again. Without it the gateway's word is taken." placeholder:"KEY"`
-	Keep    string  `help:"File of checkpoints that were kept. The new one is added once it is proven that the log still begins with the facts of the newest one there." type:"path" placeholder:"FILE"`
-	All     bool    `help:"With --keep: also keep those that the gateway signed unasked since, and the newest of the other gateways."`
+	Key     keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again. Without it the gateway's word is taken." env:"-" placeholder:"KEY"`
+	Keep    string  `help:"File of checkpoints that were kept. The new one is added once it is proven that the log still begins with the facts of the newest one there." env:"-" type:"path" placeholder:"FILE"`
+	All     bool    `help:"With --keep: also keep those that the gateway signed unasked since, and the newest of the other gateways." env:"-"`
 }
 
 // Validate implements kong.Validatable.
@@ -32,7 +33,7 @@ func (c auditCheckpointCommand) Validate() error {
 	if c.All && c.Keep == "" {
 		return errors.New("--all says what is kept: give --keep too")
 	}
-	return eventlog.CheckGames(c.Games)
+	return errors.Join(c.Key.check(), checkAddress("--gateway", c.Gateway), eventlog.CheckGames(c.Games))
 }
 
 // checkpointTimeout bounds each question to the gateway.
@@ -68,15 +69,28 @@ func (c *auditCheckpointCommand) Run(s *session) error {
 		return fmt.Errorf("gateway at %s: its log holds %d facts, and the newest checkpoint that was kept is of %d: it is behind, "+
 			"or some of its log is lost. That proves nothing yet: ask again later", c.Gateway, newest.Size, last.Size)
 	}
-	if err := s.printCheckpoint(text, w.public); err != nil || c.Keep == "" {
-		return err
+	if c.Keep != "" {
+		err = c.keep(w, kept, last, text)
 	}
-	return c.keep(w, kept, last, text)
+	return errors.Join(err, s.printCheckpoint(text, w.public, err))
 }
 
-func (s *session) printCheckpoint(text, public string) error {
+// fetched is a checkpoint in JSON, and, where it does not go with what was kept, that and why.
+type fetched struct {
+	Checkpoint string `json:"checkpoint"`
+	PublicKey  string `json:"public_key"`
+	Verdict    string `json:"verdict,omitempty"`
+	Why        string `json:"why,omitempty"`
+}
+
+// printCheckpoint prints the checkpoint, whatever became of it: two that are signed for two logs are of use together.
+func (s *session) printCheckpoint(text, public string, keepErr error) error {
 	if s.output == "json" {
-		return s.answer(map[string]string{"checkpoint": text, "public_key": public})
+		f := fetched{Checkpoint: text, PublicKey: public}
+		if isBroken(keepErr) {
+			f.Verdict, f.Why = audit.Broken, keepErr.Error()
+		}
+		return s.answer(f)
 	}
 	_, err := fmt.Fprint(s.stdout, text)
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -38,15 +39,13 @@ func (c *auditCompareCommand) Run(s *session) error {
 	defer fileB.Close()
 	result, err := audit.Compare(s.ctx, a, b)
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
-	if err := c.print(s, result); err != nil {
-		return err
-	}
+	var disagree error
 	if result.Difference != nil {
-		return &disagreeError{difference: *result.Difference}
+		disagree = &disagreeError{difference: *result.Difference}
 	}
-	return nil
+	return errors.Join(disagree, c.print(s, result))
 }
 
 func (c *auditCompareCommand) print(s *session, r audit.Comparison) error {

@@ -24,9 +24,9 @@ import (
 
 // awardFlags name an award of a wearer.
 type awardFlags struct {
-	Wearer     string `help:"Whose award it is: 26 base32 characters." required:"" placeholder:"WEARER"`
-	Medal      string `help:"The medal: bronze, silver or gold." placeholder:"MEDAL"`
-	Background string `help:"Or the background: a sport's id." placeholder:"SPORT"`
+	Wearer     string `help:"Whose award it is: 26 base32 characters." env:"-" required:"" placeholder:"WEARER"`
+	Medal      string `help:"The medal: bronze, silver or gold." env:"-" placeholder:"MEDAL"`
+	Background string `help:"Or the background: a sport's id." env:"-" placeholder:"SPORT"`
 }
 
 // award returns the wearer and the award.
@@ -57,6 +57,12 @@ type auditExplainCommand struct {
 	scratchFlags
 }
 
+// Validate implements kong.Validatable.
+func (c *auditExplainCommand) Validate() error {
+	_, _, err := c.award()
+	return errors.Join(err, c.sourceFlags.Validate())
+}
+
 // Run prints how the award was earned.
 func (c *auditExplainCommand) Run(s *session) error {
 	w, what, err := c.award()
@@ -73,7 +79,7 @@ func (c *auditExplainCommand) Run(s *session) error {
 		return c.notAwarded()
 	}
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
 	story := evidence.Explain(found)
 	if s.output == "json" {
@@ -86,12 +92,12 @@ type auditCertificateCommand struct {
 	awardFlags
 	newFile
 	scratchFlags
-	Short bool `help:"Leave out how the award was earned: nothing is disclosed of the wearer's friends."`
+	Short bool `help:"Leave out how the award was earned: nothing is disclosed of the wearer's friends." env:"-"`
 
 	Gateway    string  `help:"Address of the gateway's gRPC API." default:"127.0.0.1:7400" placeholder:"HOST:PORT"`
-	Archive    string  `help:"Make it from this archive instead, under a checkpoint that was kept." type:"existingfile" placeholder:"FILE"`
-	Checkpoint string  `help:"With --archive: file of checkpoints of its log." type:"existingfile" placeholder:"FILE"`
-	Key        keyFlag `name:"checkpoint-key" sep:"none" help:"With --archive: public key of a gateway, or a file of such keys. May be given again." placeholder:"KEY"`
+	Archive    string  `help:"Make it from this archive instead, under a checkpoint that was kept." env:"-" type:"existingfile" placeholder:"FILE"`
+	Checkpoint string  `help:"With --archive: file of checkpoints of its log." env:"-" type:"existingfile" placeholder:"FILE"`
+	Key        keyFlag `name:"checkpoint-key" sep:"none" help:"With --archive: public key of a gateway, or a file of such keys. May be given again." env:"-" placeholder:"KEY"`
 }
 
 // Validate implements kong.Validatable.
@@ -102,7 +108,8 @@ func (c *auditCertificateCommand) Validate() error {
 	case c.Archive != "" && !given:
 		return errors.New("--archive: want --checkpoint and --checkpoint-key too: a certificate needs a signed checkpoint")
 	}
-	return nil
+	_, _, err := c.award()
+	return errors.Join(err, c.Key.check(), checkAddress("--gateway", c.Gateway))
 }
 
 // Run writes the certificate.
@@ -120,7 +127,7 @@ func (c *auditCertificateCommand) Run(s *session) error {
 	}
 	certificate, err := issue(s, w, what)
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
 	if err := c.make(func(w io.Writer) error { _, err := w.Write(certificate); return err }); err != nil {
 		return err
@@ -182,7 +189,16 @@ func (c *auditCertificateCommand) fromArchive(s *session, w fact.WearerID, what 
 
 type auditCheckCommand struct {
 	File string  `arg:"" help:"Certificate to check." type:"existingfile"`
-	Key  keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." required:"" placeholder:"KEY"`
+	Key  keyFlag `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." env:"-" required:"" placeholder:"KEY"`
+}
+
+// Validate implements kong.Validatable.
+func (c *auditCheckCommand) Validate() error { return c.Key.check() }
+
+// checked is a certificate that holds, in JSON.
+type checked struct {
+	Verdict string `json:"verdict"` // holds
+	evidence.Checked
 }
 
 // Run checks the certificate, and prints what it proves.
@@ -199,17 +215,17 @@ func (c *auditCheckCommand) Run(s *session) error {
 		return err
 	}
 	certificate, err := evidence.Parse(text)
-	var checked evidence.Checked
+	var proven evidence.Checked
 	if err == nil {
-		checked, err = certificate.Check(known)
+		proven, err = certificate.Check(known)
 	}
 	if err != nil {
 		return &unprovenError{file: c.File, err: err}
 	}
 	if s.output == "json" {
-		return s.answer(checked)
+		return s.answer(checked{Verdict: "holds", Checked: proven})
 	}
-	return s.printChecked(checked)
+	return s.printChecked(proven)
 }
 
 func (s *session) printChecked(c evidence.Checked) error {
@@ -283,7 +299,7 @@ func (f sourceFlags) index(s *session, scratch string) (*indexed, error) {
 	x.close = func() { x.store.Close(); closeLog() } //nolint:errcheck // it is not kept
 	if err := x.enter(withProgress(messages, s.factsBar("indexed", last))); err != nil {
 		x.close()
-		return nil, interrupted(err)
+		return nil, audited(err)
 	}
 	return x, nil
 }
@@ -309,7 +325,7 @@ func (f sourceFlags) openArchive(s *session, x *indexed) (iter.Seq2[eventlog.Mes
 	}
 	if err != nil {
 		file.Close() //nolint:errcheck // it was only read
-		return nil, 0, fmt.Errorf("%s: %w", f.File, err)
+		return nil, 0, audited(fmt.Errorf("%s: %w", f.File, err))
 	}
 	x.games, x.at, x.close = archive.Header().Games, archive, func() { file.Close() } //nolint:errcheck // it was only read
 	return archive.Messages(s.ctx), archive.Last(), nil
@@ -368,7 +384,7 @@ func (x *indexed) checkpoint(s *session, path string, known note.Verifiers, cove
 				continue
 			}
 			if root, err := merkle.Root(r, c.Size); err != nil || root != c.Root {
-				return errors.Join(err, fmt.Errorf("%s: the checkpoint of %d facts does not hold for this archive", path, c.Size))
+				return errors.Join(err, &unsoundError{fmt.Errorf("%s: the checkpoint of %d facts does not hold for this archive", path, c.Size)})
 			}
 			best, text = c, t
 		}

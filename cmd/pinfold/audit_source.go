@@ -104,7 +104,7 @@ func openArchive(path string) (reader *audit.Reader, file *os.File, err error) {
 	reader, err = audit.NewReader(file)
 	if err != nil {
 		file.Close() //nolint:errcheck // it was only read
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, audited(fmt.Errorf("%s: %w", path, err))
 	}
 	return reader, file, nil
 }

@@ -199,7 +199,7 @@ func TestAuditVerify(t *testing.T) {
 		"an archive":         {[]string{archive}, exitOK, `"findings":[]`},
 		"cut short":          {[]string{write("cut", string(whole[:len(whole)/2]))}, exitBroken, "UNREADABLE"},
 		"pins never made":    {[]string{archive, "--roster", write("made.csv", line(alice)+line(bob))}, exitBroken, "INVENTED_PIN"},
-		"other rules":        {[]string{archive, "--rules", write("rules.json", strings.Replace(string(published), `"step_goal": 10000`, `"step_goal": 9999`, 1))}, exitBroken, `OTHER_RULES","expected":"rules that were published","found":"others: step_goal 10000"`},
+		"other rules":        {[]string{archive, "--rules", write("rules.json", strings.Replace(string(published), `"step_goal": 10000`, `"step_goal": 9999`, 1))}, exitBroken, `OTHER_RULES","verdict":"broken","expected":"rules that were published","found":"others: step_goal 10000"`},
 		"published rules":    {[]string{archive, "--rules", "../../internal/rules/tokyo2020.json"}, exitOK, `"rules_adopted":1`},
 		"a broken list":      {[]string{archive, "--roster", write("bad.csv", "# pins\n"+line(alice)+"x,y\n")}, exitFailed, "bad.csv: line 3"},
 		"not an archive":     {[]string{write("other", "hello")}, exitFailed, "other"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -23,8 +24,8 @@ type auditVerifyCommand struct {
 	Roster     string      `help:"File of every pin that was made, in lines of pin id and public key, both in hex, with a comma between. Any other pin is a finding; without the file, invented pins cannot be told." env:"-" type:"existingfile" placeholder:"FILE"`
 	Rules      []string    `help:"File of the rules that were published. Any others that the log adopts are a finding. May be given again. PINFOLD_RULES is not read: it names those of a gateway." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
 	Unfinished bool        `help:"The archive was written while the services still had facts to derive: those that are missing at its end are counted, and are no finding. A log that is read from --data or --nats is always taken so." env:"-"`
-	Checkpoint []string    `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." sep:"none" type:"existingfile" placeholder:"FILE"`
-	Key        keyFlag     `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." placeholder:"KEY"`
+	Checkpoint []string    `help:"File of signed checkpoints that were kept: the log must begin with what each was signed for. May be given again." env:"-" sep:"none" type:"existingfile" placeholder:"FILE"`
+	Key        keyFlag     `name:"checkpoint-key" sep:"none" help:"Public key of a gateway, with which it signs checkpoints, or a file of such keys, as the organisers published them. May be given again." env:"-" placeholder:"KEY"`
 	Admin      []string    `help:"Admin listeners of services that run: their views must be what the log folds to. The views of a pinfold up that does not run are compared without it, where its log is read from --data." env:"-" placeholder:"HOST:PORT"`
 	Workers    workerCount `help:"How many signatures are verified at a time; 0 = as many as there are processors." default:"0"`
 }
@@ -34,19 +35,15 @@ func (c auditVerifyCommand) Validate() error {
 	if len(c.Checkpoint) > 0 && len(c.Key) == 0 {
 		return errors.New("--checkpoint is worth what its signature is: give --checkpoint-key too")
 	}
-	return c.sourceFlags.Validate()
-}
-
-// brokenError says that a log was verified and does not hold.
-type brokenError struct {
-	findings uint64
-}
-
-func (e *brokenError) Error() string {
-	if e.findings == 1 {
-		return "BROKEN: 1 finding: this log does not prove what it says"
+	if c.Workers < 0 {
+		return fmt.Errorf("--workers=%d: must be 0 or more", c.Workers)
 	}
-	return fmt.Sprintf("BROKEN: %d findings: this log does not prove what it says", e.findings)
+	for _, address := range c.Admin {
+		if err := checkAddress("--admin", strings.TrimSpace(address)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.Key.check(), c.sourceFlags.Validate())
 }
 
 // verified is a report, and how long it took.
@@ -56,7 +53,7 @@ type verified struct {
 	FactsPerSecond float64 `json:"facts_per_second"`
 }
 
-// Run prints the report and returns a *brokenError unless the log is clean.
+// Run prints the report and returns a *brokenError if the log is broken. A log that is suspect holds.
 func (c *auditVerifyCommand) Run(s *session) error {
 	options := audit.Options{Workers: int(c.Workers), Unfinished: c.Unfinished || c.File == "", Scratch: c.Scratch}
 	var err error
@@ -108,13 +105,22 @@ func (c *auditVerifyCommand) Run(s *session) error {
 	}
 	result := verified{Report: report, Seconds: time.Since(begin).Seconds()}
 	result.FactsPerSecond = float64(report.Facts) / result.Seconds
-	if printErr := s.printReport(source.games, result); err == nil {
-		err = printErr
+	return errors.Join(s.judge(report, err), err, s.printReport(source.games, result))
+}
+
+// judge returns a *brokenError if the log is broken, and not merely what was read of it before an error.
+func (s *session) judge(r audit.Report, readErr error) error {
+	findings := uint64(len(r.Findings)) + r.LeftOut
+	broken := slices.ContainsFunc(r.Findings, func(f audit.Finding) bool {
+		return f.Verdict == audit.Broken && (readErr == nil || f.Kind != audit.Unreadable)
+	})
+	switch {
+	case broken:
+		return &brokenError{findings: findings}
+	case r.Verdict == audit.Suspect:
+		fmt.Fprintf(s.stderr, "SUSPECT: findings: %d. The log holds. Owners of pins did what its rules allow and should not be: somebody is to look at it.\n", findings)
 	}
-	if err == nil && report.Verdict != audit.Clean {
-		err = &brokenError{findings: uint64(len(report.Findings)) + report.LeftOut}
-	}
-	return err
+	return nil
 }
 
 // checkpoints reads the checkpoints that were kept.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,8 +13,13 @@ import (
 
 type auditWhatIfCommand struct {
 	sourceFlags
-	Set   []string `help:"A field of the rules and its other value, such as medals.silver=75, with the keys of a rules file. May be given again." sep:"none" xor:"rules" required:"" placeholder:"KEY=VALUE"`
+	Set   []string `help:"A field of the rules and its other value, such as medals.silver=75, with the keys of a rules file. May be given again." env:"-" sep:"none" xor:"rules" required:"" placeholder:"KEY=VALUE"`
 	Rules string   `help:"File of the other rules. PINFOLD_RULES is not read: it names those of a gateway." env:"-" xor:"rules" required:"" type:"existingfile" placeholder:"FILE"`
+}
+
+// Validate implements kong.Validatable.
+func (c *auditWhatIfCommand) Validate() error {
+	return errors.Join(audit.CheckSettings(c.Set), c.sourceFlags.Validate())
 }
 
 // whatIfAnswer is a what-if as JSON.
@@ -38,7 +44,7 @@ func (c *auditWhatIfCommand) Run(s *session) error {
 	defer source.close()
 	result, err := audit.WhatIf(s.ctx, source.folded(s), change)
 	if err != nil {
-		return interrupted(err)
+		return audited(err)
 	}
 	return s.printWhatIf(source.games, result)
 }

@@ -123,7 +123,7 @@ func TestAuditWhatIfRefuses(t *testing.T) {
 	}{
 		"nothing to change": {[]string{archive}, exitUsage, "--set"},
 		"both":              {[]string{archive, "--set", "step_goal=1", "--rules", zone}, exitUsage, "--rules"},
-		"unknown key":       {[]string{archive, "--set", "medals.tin=1"}, exitFailed, `"medals.tin": unknown key`},
+		"unknown key":       {[]string{archive, "--set", "medals.tin=1"}, exitUsage, `"medals.tin": unknown key`},
 		"bad value":         {[]string{archive, "--set", "medals.silver=1"}, exitFailed, "medals.silver 1: must be more than medals.bronze, 50"},
 		"another zone":      {[]string{archive, "--rules", zone}, exitFailed, "time_zone: must stay that of the log"},
 		"broken rules":      {[]string{archive, "--rules", archive}, exitFailed, "rules: must be UTF-8"},

@@ -27,7 +27,7 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitDiverged = 3 // a view, a replica, a key and the log do not agree, or are damaged: look before you start it again
-	exitBroken   = 4 // an audit found that a log does not hold
+	exitBroken   = 4 // an audit found that a log, an archive or a certificate does not hold
 )
 
 const description = `The system behind a digital pin for the Games.
@@ -37,7 +37,8 @@ that decide what an audit finds.
 Results go to standard output, everything else to standard error. With --output json, a command prints one object:
 services when they serve, all others at their end; one that failed without another answer prints {"error": ...}.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a view, a replica, a key and the log do not agree, or are
-damaged, 4 an audit found that a log does not hold.
+damaged, 4 an audit found that a log, an archive or a certificate does not hold. Where several are true, 4 comes
+before 3, and 3 before 1.
 
 Examples:
   pinfold demo                                  everything in one process, with a small crowd
@@ -49,7 +50,7 @@ Examples:
 type CLI struct {
 	Output      string `help:"How results are printed: ${enum}." enum:"table,json" default:"table"`
 	LogLevel    string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
-	PrintConfig bool   `help:"Print every flag of the command, its value and where that came from, and do nothing else."`
+	PrintConfig bool   `help:"Print every flag of the command, its value and where that came from, and do nothing else." env:"-"`
 
 	Up      upCommand      `cmd:"" help:"Run all services in one process, with the log embedded."`
 	Gateway gatewayCommand `cmd:"" help:"Run a gateway against a NATS cluster."`
@@ -118,7 +119,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "pinfold: %v\nTry pinfold --help.\n", err)
 		if wantsJSON(args) {
-			_ = (&session{stdout: stdout}).answer(failure{err.Error(), exitUsage})
+			_ = (&session{stdout: stdout}).answer(failure{Error: err.Error(), Exit: exitUsage})
 		}
 		return exitUsage
 	}
@@ -171,7 +172,12 @@ func undecided(err error) *kong.Context {
 	return wrong.Context
 }
 
+// exitCode returns the worst that an error says: that a log does not hold, which nothing that is done to a folder mends; that
+// what is in a folder does not agree with it; and only then that something failed, such as to print the one or the other.
 func exitCode(err error) int {
+	if isBroken(err) {
+		return exitBroken
+	}
 	var diverged *fold.DivergedError
 	var misfit *fold.MisfitError
 	var rewritten *eventlog.RewrittenError
@@ -181,12 +187,6 @@ func exitCode(err error) int {
 	if errors.As(err, &diverged) || errors.As(err, &misfit) || errors.As(err, &rewritten) || errors.As(err, &damaged) ||
 		errors.As(err, &other) || errors.As(err, &key) {
 		return exitDiverged
-	}
-	var broken *brokenError
-	var parted *partedError
-	var unproven *unprovenError
-	if errors.As(err, &broken) || errors.As(err, &parted) || errors.As(err, &unproven) {
-		return exitBroken
 	}
 	if errors.Is(err, eventlog.ErrGap) { // of a log that is served; one that is audited is broken
 		return exitDiverged

@@ -13,7 +13,7 @@ import (
 // newFile is a file that a command makes.
 type newFile struct {
 	Out   string `help:"File that is written. It appears when it is whole." required:"" type:"path" placeholder:"FILE"`
-	Force bool   `help:"Replace the file if there is one."`
+	Force bool   `help:"Replace the file if there is one." env:"-"`
 }
 
 // checkFree tells early, before the work is done, what make would say.

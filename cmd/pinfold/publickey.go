@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,6 +30,20 @@ func (f keyFlag) text() (string, error) {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, "\n"), nil
+}
+
+// check returns the error of a key that is neither a key nor the name of something. What a file holds is read later, and once:
+// it may be a pipe.
+func (f keyFlag) check() error {
+	for _, given := range f {
+		if _, err := os.Stat(given); err == nil {
+			continue
+		}
+		if _, err := keyText(given); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // known returns the verifiers of the keys, of which there must be one.
