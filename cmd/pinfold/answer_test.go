@@ -128,6 +128,8 @@ func TestOneObject(t *testing.T) {
 		{"audit check", key + " --checkpoint-key " + key, -1, ""},
 		{"checkpoint-keys list", "--data " + w.data, exitOK, "keys"},
 		{"checkpoint-keys remove", "--data " + w.data + " 00000000", exitFailed, "error"},
+		{"rules check", key, exitFailed, "good"},
+		{"rules show", "", exitOK, "sports"},
 		{"version", "", exitOK, "go"},
 		{"completion", "bash", exitOK, "script"},
 		{"complete", "-- sta", exitOK, "candidates"},

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"pinfold/audit"
 )
@@ -42,12 +41,4 @@ func isBroken(err error) bool {
 	var unproven *unprovenError
 	var unsound *unsoundError
 	return errors.As(err, &broken) || errors.As(err, &parted) || errors.As(err, &unproven) || errors.As(err, &unsound)
-}
-
-// checkAddress returns the error of a flag that is to be HOST:PORT.
-func checkAddress(flag, address string) error {
-	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-		return fmt.Errorf("%s %.80q: want HOST:PORT", flag, address)
-	}
-	return nil
 }

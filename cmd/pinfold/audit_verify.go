@@ -35,9 +35,6 @@ func (c auditVerifyCommand) Validate() error {
 	if len(c.Checkpoint) > 0 && len(c.Key) == 0 {
 		return errors.New("--checkpoint is worth what its signature is: give --checkpoint-key too")
 	}
-	if c.Workers < 0 {
-		return fmt.Errorf("--workers=%d: must be 0 or more", c.Workers)
-	}
 	for _, address := range c.Admin {
 		if err := checkAddress("--admin", strings.TrimSpace(address)); err != nil {
 			return err

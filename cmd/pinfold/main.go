@@ -116,7 +116,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_ = group.PrintUsage(false)
 		return exitOK
 	}
+	if err == nil {
+		err = checkAddresses(command)
+	}
 	if err != nil {
+		err = shortened{err}
 		fmt.Fprintf(stderr, "pinfold: %v\nTry pinfold --help.\n", err)
 		if wantsJSON(args) {
 			_ = (&session{stdout: stdout}).answer(failure{Error: err.Error(), Exit: exitUsage})
@@ -133,7 +137,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if cli.PrintConfig {
 		work = func() error { return s.printConfig(command) }
 	}
-	err = work()
+	if err = work(); err != nil {
+		err = shortened{err}
+	}
 	s.answerEnd(err)
 	if err != nil {
 		if !unread(err) {
