@@ -41,7 +41,7 @@ type pinRunCommand struct {
 func (c *pinRunCommand) Run(s *session) error {
 	// The pin is stopped below, so that its flash is saved: the end of s.ctx must not kill it.
 	pin, err := host.Start(context.WithoutCancel(s.ctx), host.Config{
-		Board: host.Board(c.Board), Firmware: c.Firmware, Folder: c.Folder, Seed: c.Seed, Log: s.stderr,
+		Board: host.Board(c.Board), Firmware: c.Firmware, Folder: c.Folder, Seed: c.Seed, Log: unheard{s.stderr},
 	})
 	if err != nil {
 		return err
@@ -54,6 +54,16 @@ func (c *pinRunCommand) Run(s *session) error {
 		}
 	}
 	return errors.Join(err, pin.Stop())
+}
+
+// unheard takes what a pin says also where nobody reads it any more, as on a terminal that was closed: the pin would be
+// killed by its own words before it has saved its flash.
+type unheard struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (u unheard) Write(p []byte) (int, error) {
+	_, _ = u.w.Write(p)
+	return len(p), nil
 }
 
 // introduce says which pin it is and where its phone link is.

@@ -245,7 +245,7 @@ func (h *hub) keepDay(ctx context.Context) error {
 		day, err := h.today(asking, seq)
 		cancel()
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to end, which is why no answer came
 		}
 		if err != nil {
 			h.logger.Warn("the steps service does not say what day it is, trying again", "error", err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -316,5 +317,26 @@ func TestHubTailLost(t *testing.T) {
 	})
 	if _, ok := errors.AsType[*eventlog.RewrittenError](err); !ok || !strings.Contains(err.Error(), "watchers") {
 		t.Errorf("got %v, want a RewrittenError of the watchers", err)
+	}
+}
+
+// TestStopWhileAsked ends the hub while it asks what day it is: that no answer came is nothing to warn of.
+func TestStopWhileAsked(t *testing.T) {
+	var logged bytes.Buffer // read after the hub has ended
+	asked := make(chan struct{})
+	h := newHub(nil, eventlog.Position{}, nil, func(ctx context.Context, _ fact.Seq) (string, error) {
+		close(asked)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}, slog.New(slog.NewTextHandler(&logged, nil)))
+	h.watch(fact.WearerID{1})
+	h.tick()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.keepDay(ctx) }()
+	<-asked
+	cancel()
+	if err := <-ended; err != nil || logged.Len() > 0 {
+		t.Errorf("got %v and %q, want an end without a word", err, &logged)
 	}
 }
