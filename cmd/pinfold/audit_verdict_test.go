@@ -78,15 +78,26 @@ func TestAuditUsage(t *testing.T) {
 	}
 	const w = "ceirceirceirceirceirceirce"
 	for _, args := range [][]string{
-		{"explain", file, "--wearer", w, "--medal", "platinum"}, {"explain", file, "--wearer", "bob", "--medal", "gold"}, {"explain", file, "--wearer", w},
+		{"explain", file, "--wearer", w, "--medal", "platinum"},
+		{"explain", file, "--wearer", "bob", "--medal", "gold"},
+		{"explain", file, "--wearer", w},
 		{"explain", file, "--wearer", w, "--medal", "gold", "--background", "judo"},
-		{"certificate", "--wearer", w, "--medal", "platinum", "--out", file + "1"}, {"certificate", "--wearer", "bob", "--medal", "gold", "--out", file + "1"},
+		{"certificate", "--wearer", w, "--medal", "platinum", "--out", file + "1"},
+		{"certificate", "--wearer", "bob", "--medal", "gold", "--out", file + "1"},
 		{"certificate", "--wearer", w, "--medal", "gold", "--out", file + "1", "--gateway", "nowhere"},
-		{"leaderboard", file, "--at", "yesterday"}, {"leaderboard", file, "--at", "0"}, {"leaderboard", file, "--limit", "-1"},
-		{"wearer", w, file, "--at", "-5"}, {"wearer", strings.ToUpper(w), file},
-		{"whatif", file, "--set", "medals"}, {"whatif", file, "--set", "medals.silver=many"},
-		{"verify", file, "--workers", "-1"}, {"verify", file, "--checkpoint-key", "x"}, {"verify", "--admin", "nowhere"},
-		{"checkpoint", "--gateway", "nowhere"}, {"checkpoint", "--checkpoint-key", "x"}, {"check", file, "--checkpoint-key", "x"},
+		{"leaderboard", file, "--at", "yesterday"},
+		{"leaderboard", file, "--at", "0"},
+		{"leaderboard", file, "--limit", "-1"},
+		{"wearer", w, file, "--at", "-5"},
+		{"wearer", strings.ToUpper(w), file},
+		{"whatif", file, "--set", "medals"},
+		{"whatif", file, "--set", "medals.silver=many"},
+		{"verify", file, "--workers", "-1"},
+		{"verify", file, "--checkpoint-key", "x"},
+		{"verify", "--admin", "nowhere"},
+		{"checkpoint", "--gateway", "nowhere"},
+		{"checkpoint", "--checkpoint-key", "x"},
+		{"check", file, "--checkpoint-key", "x"},
 	} {
 		if code, stdout, stderr := pinfold(t, append([]string{"audit"}, args...)...); code != exitUsage || stdout != "" || strings.Contains(stderr, "no-archive: ") {
 			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
@@ -122,8 +133,12 @@ func TestBrokenIsSaid(t *testing.T) {
 	}
 	defer full.Close()
 	for _, args := range [][]string{
-		{"verify", cut}, {"check", bad, "--checkpoint-key", key}, {"leaderboard", cut}, {"whatif", cut, "--set", "step_goal=1"},
-		{"explain", cut, "--wearer", "ceirceirceirceirceirceirce", "--medal", "gold"}, {"compare", cut, archive},
+		{"verify", cut},
+		{"check", bad, "--checkpoint-key", key},
+		{"leaderboard", cut},
+		{"whatif", cut, "--set", "step_goal=1"},
+		{"explain", cut, "--wearer", "ceirceirceirceirceirceirce", "--medal", "gold"},
+		{"compare", cut, archive},
 	} {
 		args = append([]string{"audit"}, args...)
 		var said bytes.Buffer

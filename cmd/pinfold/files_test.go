@@ -133,7 +133,8 @@ func TestKeyOfOthers(t *testing.T) {
 		if err := tt.damage(); err != nil {
 			t.Fatal(err)
 		}
-		code, _, stderr := pinfold(t, "up", "--data", data, "--listen", "127.0.0.1:0", "--admin", "")
+		code, _, stderr := pinfold(t, "up", "--data", data, "--listen", "127.0.0.1:0", "--tap-listen", "127.0.0.1:0", "--rewards-listen", "127.0.0.1:0",
+			"--steps-listen", "127.0.0.1:0", "--admin", "")
 		if code != exitFailed || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: exit code %d and %q, want %d and %q", name, code, stderr, exitFailed, tt.want)
 		}

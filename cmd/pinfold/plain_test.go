@@ -228,9 +228,17 @@ func required(t *testing.T, command *kong.Node) (args []string) {
 func TestLongWords(t *testing.T) {
 	word := strings.Repeat("x", 100_000)
 	for _, args := range [][]string{
-		{word}, {"up", "--" + word}, {"demo", "--people", word}, {"demo", "--contacts", word}, {"up", "--listen", word + ":1"},
-		{"up", "--data", "/" + word}, {"bridge", "--wearer", "ceirceirceirceirceirceirce", "--pin", "unix:" + word}, {"status", "--admin", word + ":1"},
-		{"try", "--gateway", word}, {"audit", "verify", word}, {"rules", "check", word},
+		{word},
+		{"up", "--" + word},
+		{"demo", "--people", word},
+		{"demo", "--contacts", word},
+		{"up", "--listen", word + ":1"},
+		{"up", "--data", "/" + word},
+		{"bridge", "--wearer", "ceirceirceirceirceirceirce", "--pin", "unix:" + word},
+		{"status", "--admin", word + ":1"},
+		{"try", "--gateway", word},
+		{"audit", "verify", word},
+		{"rules", "check", word},
 	} {
 		for _, output := range []string{"table", "json"} {
 			code, stdout, stderr := pinfold(t, append(args, "--output", output)...)
@@ -244,8 +252,13 @@ func TestLongWords(t *testing.T) {
 // TestAddresses: a port that there cannot be is wrong usage, in every command.
 func TestAddresses(t *testing.T) {
 	for _, args := range [][]string{
-		{"up", "--listen", "127.0.0.1:99999"}, {"up", "--admin", "127.0.0.1"}, {"up", "--tap-listen", "7401"}, {"status", "--admin", "127.0.0.1:7490,x"},
-		{"try", "--gateway", "127.0.0.1:-1"}, {"crowd", "--gateway", "nowhere"}, {"gateway", "--nats", "nats://127.0.0.1:1", "--steps", "127.0.0.1:http"},
+		{"up", "--listen", "127.0.0.1:99999"},
+		{"up", "--admin", "127.0.0.1"},
+		{"up", "--tap-listen", "7401"},
+		{"status", "--admin", "127.0.0.1:7490,x"},
+		{"try", "--gateway", "127.0.0.1:-1"},
+		{"crowd", "--gateway", "nowhere"},
+		{"gateway", "--nats", "nats://127.0.0.1:1", "--steps", "127.0.0.1:http"},
 		{"demo", "--listen", ":7400"},
 	} {
 		if code, _, stderr := pinfold(t, args...); code != exitUsage || !strings.Contains(stderr, "want HOST:PORT") {

@@ -61,7 +61,7 @@ func parse(document []byte) (r fact.Rules, problems []error) {
 
 // each returns the errors that were joined into one, in their order.
 func each(err error) (all []error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // these were joined here, and not wrapped
+	joined, ok := err.(interface{ Unwrap() []error })
 	switch {
 	case err == nil:
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 
 	"google.golang.org/grpc/codes"
@@ -44,10 +45,13 @@ func (a *auditor) wait(ctx context.Context, field string, size uint64) error {
 	return auditError(paused)
 }
 
+// folders are the folders of the files that a reason names: of no use to callers, who may be anybody.
+var folders = regexp.MustCompile(`/(?:[^\s:/]+/)+`)
+
 // auditError returns the error of a call for one of the notary's.
 func auditError(err error) error {
 	if paused, ok := errors.AsType[*notary.PausedError](err); ok {
-		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_AUDIT_PAUSED, "%v", paused)
+		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_AUDIT_PAUSED, "%s", folders.ReplaceAllString(paused.Error(), ""))
 	}
 	if _, ok := errors.AsType[*view.DamagedError](err); ok {
 		return serve.Errorf(codes.Unavailable, gatewayv1.Reason_REASON_AUDIT_PAUSED, "the Merkle tree is damaged, and is being rebuilt")
