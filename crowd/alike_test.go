@@ -1,6 +1,7 @@
 package crowd_test
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"slices"
@@ -10,7 +11,8 @@ import (
 	"pinfold/crowd"
 )
 
-// sfhh is the conference that made up crowds are shaped after, where this machine has its data.
+// sfhh is where the conference is looked for that made up crowds are shaped after, unless PINFOLD_TEST_CONTACTS names
+// another file of it. It is published at http://www.sociopatterns.org/datasets/.
 const sfhh = "../../shared/data/contacts/SFHH_tij.dat.gz"
 
 // shape is what crowds are compared by.
@@ -81,10 +83,11 @@ func (f figures) atLeast(friends int) int {
 
 // TestAlike prints how alike a made up crowd is to the conference it is shaped after, and bounds it.
 func TestAlike(t *testing.T) {
-	if _, err := os.Stat(sfhh); err != nil {
-		t.Skipf("no real contacts on this machine: %v", err)
+	path := cmp.Or(os.Getenv("PINFOLD_TEST_CONTACTS"), sfhh)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no real contacts: %v: get SFHH_tij.dat.gz from http://www.sociopatterns.org/datasets/ and name it in PINFOLD_TEST_CONTACTS", err)
 	}
-	c, err := crowd.ReadContacts(sfhh)
+	c, err := crowd.ReadContacts(path)
 	if err != nil {
 		t.Fatal(err)
 	}

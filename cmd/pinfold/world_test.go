@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -26,8 +27,12 @@ import (
 	gateway "pinfold/services/gateway/server"
 )
 
-// sfhh is a real conference, where this machine has its data.
+// sfhh is where a real conference is looked for, unless PINFOLD_TEST_CONTACTS names another file of it.
 const sfhh = "../../../shared/data/contacts/SFHH_tij.dat.gz"
+
+// noConference says what is missing, and where it is had.
+const noConference = "no real contacts: %v. Get SFHH_tij.dat.gz, the conference SFHH of 2009, from http://www.sociopatterns.org/datasets/ " +
+	"(CC0), and name it in PINFOLD_TEST_CONTACTS. MADE UP contacts are played instead"
 
 // sfhhSummary is what that conference must give, of people, taps and awards.
 var sfhhSummary = crowd.Summary{
@@ -39,12 +44,13 @@ var sfhhSummary = crowd.Summary{
 // machine, which is said, those of a made up crowd and the results of a dumb model.
 func conference(t testing.TB) (crowd.Contacts, crowd.Summary) {
 	t.Helper()
-	if _, err := os.Stat(sfhh); err != nil {
-		t.Logf("no real contacts on this machine (%v): a made up crowd instead", err)
+	path := cmp.Or(os.Getenv("PINFOLD_TEST_CONTACTS"), sfhh)
+	if _, err := os.Stat(path); err != nil {
+		t.Logf(noConference, err)
 		c := crowd.Synthetic(200, 2, 1)
 		return c, expect(c)
 	}
-	c, err := crowd.ReadContacts(sfhh)
+	c, err := crowd.ReadContacts(path)
 	if err != nil {
 		t.Fatal(err)
 	}

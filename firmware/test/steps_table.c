@@ -345,14 +345,22 @@ static bool print_hours(void) {
 
 int main(int count, char **arguments) {
     struct stat about;
-    bool ok = true;
-    if (count > 1 && stat(arguments[1], &about) == 0) {
+    bool ok = true, played = count > 1 && stat(arguments[1], &about) == 0;
+    if (played) {
         ok = print_recordings(arguments[1]);
     } else {
-        printf("no data: %s is not there, so no recording was played\n", count > 1 ? arguments[1] : "a folder of recordings");
+        printf("no recordings in %s: get the validation files of Oxford-step-counter (Salvi and others, EMBC 2018; CC BY 4.0)\n"
+               "from the Oxford University Research Archive, or say with STEPS_DATA=DIR where they are\n",
+               count > 1 ? arguments[1] : "no folder");
     }
     printf("\n");
     ok = print_hours() && ok;
-    printf("\n%s\n", ok ? "every limit is held" : "a limit is missed, see the marks (!)");
+    if (!ok) {
+        printf("\na limit is missed, see the marks (!)\n");
+    } else if (played) {
+        printf("\nevery limit is held\n");
+    } else {
+        printf("\nthe limits on false steps are held; those on walks were NOT MEASURED\n");
+    }
     return ok ? 0 : 1;
 }
