@@ -20,9 +20,18 @@ func init() {
 	roles["wordy-pin"] = wordyPin
 }
 
+// hearSIGHUP lets the programs that the test starts be hung up on, also where the test itself was started under nohup: a signal
+// that is ignored stays so in whoever is started, and one that is caught does not.
+func hearSIGHUP(t *testing.T) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
+}
+
 // TestHungUp closes the terminal of a demo: it ends as it does at Ctrl-C, though it can say nothing any more, and leaves
 // nothing behind.
 func TestHungUp(t *testing.T) {
+	hearSIGHUP(t)
 	temporary := t.TempDir()
 	demo := exec.CommandContext(t.Context(), asProgram(t, t.TempDir(), "pinfold"), "demo", "--people", "10", "--days", "1", "--listen", "127.0.0.1:0")
 	demo.Env = append(os.Environ(), "TMPDIR="+temporary)
@@ -73,6 +82,7 @@ func wordyPin(args []string) int {
 
 // TestHungUpPin closes the terminal of a pin: it is stopped, and its flash saved.
 func TestHungUpPin(t *testing.T) {
+	hearSIGHUP(t)
 	folder, err := os.MkdirTemp("", "pin") // a short one: the paths of sockets are
 	if err != nil {
 		t.Fatal(err)
