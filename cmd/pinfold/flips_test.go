@@ -367,10 +367,11 @@ func (w *flipWorld) start(ctx context.Context, data string) (f fate, said string
 	}
 	var differs error
 	line, err := bufio.NewReader(out).ReadBytes('\n')
+	served := false // it answers with an error where it does not
 	if err == nil {
 		var at addresses
-		if differs = json.Unmarshal(line, &at); differs == nil {
-			differs = w.compare(ctx, at.Gateway, data)
+		if differs = json.Unmarshal(line, &at); differs == nil && at.Gateway != "" {
+			served, differs = true, w.compare(ctx, at.Gateway, data)
 		}
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	}
@@ -380,7 +381,7 @@ func (w *flipWorld) start(ctx context.Context, data string) (f fate, said string
 	switch code := cmd.ProcessState.ExitCode(); {
 	case strings.Contains(text, "panic:"), strings.Contains(text, "fatal error:"), code != exitOK && code != exitDiverged:
 		return crashed, said
-	case code == exitDiverged && err != nil:
+	case code == exitDiverged && !served && differs == nil:
 		return refused, said
 	case differs != nil || code != exitOK:
 		return wrong, said
