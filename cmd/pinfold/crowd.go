@@ -24,7 +24,7 @@ type crowdFlags struct {
 	People   int     `help:"People in the crowd that is made up." default:"400"`
 	Days     int     `help:"Days in the crowd that is made up." default:"2"`
 	Phones   string  `help:"How phones behave: ${enum}. Perfect ones deliver their own pin's statements once; real ones are offline, late, out of order, repeat themselves, and carry both halves." enum:"perfect,real" default:"perfect"`
-	Seed     uint64  `help:"Of keys, wearers, nonces and habits: the same seed is the same crowd, whose second visit repeats the first." default:"1"`
+	Seed     uint64  `help:"Of keys, wearers, nonces and habits: with the same seed, contacts and phones a second visit repeats the first." default:"1"`
 	Times    int     `help:"How often each upload is delivered." default:"1"`
 	Speed    float64 `help:"How many times as fast as real time the days go by; 0 is as fast as they can." default:"0"`
 }

@@ -39,8 +39,11 @@ func (c *demoCommand) Run(s *session) error {
 		}
 		defer os.RemoveAll(up.Data)
 	}
-	err = up.up(s.ctx, quiet(s), func(ctx context.Context, at addresses) error {
+	log := &heldLog{to: s.stderr}
+	defer log.release()
+	err = up.up(s.ctx, warnings(log), func(ctx context.Context, at addresses) error {
 		summary, err := c.show(ctx, s, at.Gateway, contacts)
+		log.release()
 		if err != nil {
 			return err
 		}
@@ -64,7 +67,7 @@ const whatNext = `
 The gateway serves at %[1]s until you press Ctrl-C. In another terminal, try:
 
   pinfold try --gateway %[1]s                  two new pins tap; see what each gets back
-  pinfold crowd --gateway %[1]s --phones real  the crowd comes again, with phones as they are
+  pinfold crowd --gateway %[1]s --phones real  a crowd with phones as they are meets too
   grpcurl -plaintext %[1]s list                the API, which docs/api.md explains
 
 With go run ./cmd/pinfold in place of pinfold, nothing has to be installed.

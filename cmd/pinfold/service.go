@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -287,6 +288,8 @@ func (c *gatewayCommand) Run(s *session) error {
 }
 
 // quiet is a logger that passes on warnings only, for where a crowd's progress is shown.
-func quiet(s *session) *slog.Logger {
-	return slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+func quiet(s *session) *slog.Logger { return warnings(s.stderr) }
+
+func warnings(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

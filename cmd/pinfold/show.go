@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -217,6 +219,33 @@ func fit(text string, columns int) string {
 		b.WriteString(g.Str())
 	}
 	return b.String() + "…"
+}
+
+// heldLog keeps what is logged until it is released: a line among those of a picture, which is drawn over itself, would break it.
+type heldLog struct {
+	to io.Writer
+
+	mu       sync.Mutex
+	held     bytes.Buffer
+	released bool
+}
+
+// Write implements io.Writer.
+func (l *heldLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.released {
+		return l.to.Write(p)
+	}
+	return l.held.Write(p)
+}
+
+// release writes what was kept, and keeps no more.
+func (l *heldLog) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.released = true
+	_, _ = l.held.WriteTo(l.to)
 }
 
 // beside puts two columns next to each other, the first of the given width.

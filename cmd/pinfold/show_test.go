@@ -125,3 +125,21 @@ func TestPictureRedrawn(t *testing.T) {
 		t.Errorf("got %q, want one plain line", got)
 	}
 }
+
+// TestHeldLog: what is logged while a picture is shown comes behind it, and then at once.
+func TestHeldLog(t *testing.T) {
+	var out bytes.Buffer
+	log := &heldLog{to: &out}
+	logger := warnings(log)
+	logger.Info("passed over")
+	logger.Warn("first")
+	if out.Len() > 0 {
+		t.Errorf("%q within the picture", out.String())
+	}
+	log.release()
+	log.release()
+	logger.Warn("second")
+	if got := out.String(); strings.Count(got, "msg=") != 2 || !strings.Contains(got, "msg=first") || !strings.HasSuffix(got, "msg=second\n") {
+		t.Errorf("got %q", got)
+	}
+}

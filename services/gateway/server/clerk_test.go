@@ -265,22 +265,28 @@ func TestClerksRaceForPins(t *testing.T) {
 	t.Logf("the gateways won %v pins", won)
 }
 
-// TestClerksRaceUnderFaults does the same while the log fails at random, for one wearer each.
-func TestClerksRaceUnderFaults(t *testing.T) {
-	rng := &lockedRand{rng: newRand(t)}
-	var log *eventlog.Memory
+// troubled returns a log that has begun, of which so many appends fail, in any way, others are stored late, and reads are behind.
+func troubled(t *testing.T, rng *lockedRand, fails float64) (log *eventlog.Memory) {
+	t.Helper()
 	log = begun(t, eventlog.Faults{
 		Append: func(eventlog.Batch) eventlog.Fault {
 			if rng.chance(0.3) {
 				log.StoreLate()
 			}
-			if rng.chance(0.5) {
+			if rng.chance(fails) {
 				return eventlog.Fault(rng.intN(int(eventlog.NotStored) + 1))
 			}
 			return eventlog.NoFault
 		},
 		Stale: func(fact.Family) int { return rng.intN(2) },
 	})
+	return log
+}
+
+// TestClerksRaceUnderFaults does the same while the log fails at random, for one wearer each.
+func TestClerksRaceUnderFaults(t *testing.T) {
+	rng := &lockedRand{rng: newRand(t)}
+	log := troubled(t, rng, 0.5)
 	gateways := []*api{startGateway(t, log), startGateway(t, log)}
 	people := crowdOf(12)
 	var wg sync.WaitGroup

@@ -230,19 +230,7 @@ func TestPairTogetherFaults(t *testing.T) {
 // random: one wins each pin, and each caller is told what the log holds.
 func TestPairTogetherRace(t *testing.T) {
 	rng := &lockedRand{rng: newRand(t)}
-	var log *eventlog.Memory
-	log = begun(t, eventlog.Faults{
-		Append: func(eventlog.Batch) eventlog.Fault {
-			if rng.chance(0.3) {
-				log.StoreLate()
-			}
-			if rng.chance(0.4) {
-				return eventlog.Fault(rng.intN(int(eventlog.NotStored) + 1))
-			}
-			return eventlog.NoFault
-		},
-		Stale: func(fact.Family) int { return rng.intN(2) },
-	})
+	log := troubled(t, rng, 0.4)
 	gateways := []*api{startGateway(t, log), startGateway(t, log)}
 	rivals := []fact.WearerID{newPerson("rival 0").wearer, newPerson("rival 1").wearer}
 	people := crowdOf(40)
